@@ -1,0 +1,68 @@
+"""`raw` and `export`: exact rows, a few of them or all."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta
+
+from runwise_protocol.query import Keys, Query, Reply, RunRef, Span
+
+
+class RawRows(Reply, kw_only=True):
+    """Answer to `raw`: one object a row, with `_row`, `_step`, `_time` (epoch seconds) and the row's metrics."""
+
+    run: str
+    rows: list[dict[str, Any]]
+    matched: int
+    """Rows that fit the question, shown or not."""
+
+
+class Raw(Query, frozen=True, kw_only=True, tag="raw"):
+    """Show exact rows, as they were logged, by step or by row number; the last rows when neither is given."""
+
+    command: ClassVar = "raw"
+    reply: ClassVar = RawRows
+    budget: ClassVar = 600
+
+    run: RunRef = None
+    keys: Keys = ()
+    step: Annotated[
+        Span | None,
+        Meta(
+            description="Step, or first:last (inclusive).",
+            extra={"flags": ("--step",)},
+        ),
+    ] = None
+    row: Annotated[
+        Span | None,
+        Meta(
+            description="Row number from 0 (negative: from the end), or first:last (inclusive).",
+            extra={"flags": ("--row",)},
+        ),
+    ] = None
+    limit: Annotated[
+        int, Meta(ge=1, le=10_000, description="Show at most this many rows.", extra={"flags": ("-n", "--limit")})
+    ] = 100
+
+
+class Exported(Reply, kw_only=True):
+    """Answer to `export` where it is not streamed: how many rows there were."""
+
+    run: str
+    rows: int
+
+
+class Export(Query, frozen=True, kw_only=True, tag="export"):
+    """Stream every row in full precision (``--format csv`` or ``jsonl``; jsonl by default).
+
+    Rows voided by a rewind are left out, unless ``--raw`` asks for every row in file order.
+    """
+
+    command: ClassVar = "export"
+    reply: ClassVar = Exported
+    budget: ClassVar = 1_000_000
+
+    run: RunRef = None
+    keys: Keys = ()
+    raw: Annotated[bool, Meta(description="Every row in file order, voided ones too.")] = False

@@ -1,0 +1,1 @@
+"""The `runwise` command."""

@@ -1,0 +1,1 @@
+"""The `runwise-mcp` command."""

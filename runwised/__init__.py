@@ -1,0 +1,1 @@
+"""The daemon: bytes become rows, rows become columns, columns become answers, answers become text."""

@@ -1,0 +1,1 @@
+"""Log formats: bytes in, batches out. Pure: no file, clock or socket."""

@@ -1,0 +1,1 @@
+"""The per-run index: rows in, columns, statistics and buckets out. Pure."""

@@ -1,0 +1,1 @@
+"""One file per question: answer(query, view) and render(answer, page)."""

@@ -1,0 +1,1 @@
+"""Answers become text within a token budget."""
