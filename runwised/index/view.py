@@ -45,14 +45,17 @@ class Stats(msgspec.Struct, kw_only=True):
     max_row: int | None = None
     mean: float | None = None
     m2: float = 0.0
-    """Sum of squared differences from the mean."""
+    """Sum of squared differences from the mean, in units of ``4**m2_scale``."""
+    m2_scale: int = 0
+    """Not 0 only where squares of huge or tiny values leave the range of a float64."""
     first_nonfinite_step: int | None = None
 
     @property
     def std(self) -> float | None:
         """Population standard deviation of the finite values."""
         finite = self.count - self.nonfinite
-        return math.sqrt(self.m2 / finite) if finite else None
+        half = self.m2_scale // 2
+        return math.sqrt(self.m2 / finite) * 2.0**half * 2.0 ** (self.m2_scale - half) if finite else None
 
 
 class Buckets(NamedTuple):

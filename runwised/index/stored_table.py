@@ -1,0 +1,231 @@
+"""A table read from a sidecar, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from runwised.formats.record import Ints
+from runwised.index.aggregates import Aggregates
+from runwised.index.arrays import Array
+from runwised.index.buckets import Buckets, GrowingBuckets, bucket_count, level_count, width
+from runwised.index.chunks import CHUNK
+from runwised.index.column import Column
+from runwised.index.header import ColumnHead, OtherHead, PresenceHead, TableHead, decode_json
+from runwised.index.parts import Parts, SidecarDamaged
+from runwised.index.pieces import Pieces
+from runwised.index.presence import Presence
+from runwised.index.rows import RowTable
+from runwised.index.stored_array import StoredArray
+from runwised.index.table import ColumnTable
+from runwised.index.view import Other, Rewind, Series, Stats
+
+FIRSTS = "row_from", "step_from", "time_from", "first"
+LASTS = "row_to", "step_to", "time_to", "last"
+"""Fields of a bucket that hold its first and its last point, in the order of a `Series`."""
+
+
+class StoredBuckets:
+    """A column's levels in the file."""
+
+    def __init__(self, levels: list[StoredArray[np.void]]) -> None:
+        self.levels = levels
+
+    def span(self, level: int, start: int, stop: int) -> Aggregates:
+        """As `Buckets.span`."""
+        stored = self.levels[level]
+        return Aggregates(*(stored.slice(start, stop, field) for field in Aggregates._fields))
+
+    def aggregates(self, level: int, indices: Ints) -> Aggregates:
+        """As `Buckets.aggregates`."""
+        stored = self.levels[level]
+        return Aggregates(*(stored.take(indices, field) for field in Aggregates._fields))
+
+
+class StoredColumn(Column):
+    """A metric in the file. Levels of a column of one chunk are not stored but made from its values."""
+
+    __slots__ = ("_levels", "head")
+
+    def __init__(self, table: RowTable, presence: Presence, parts: Parts, head: ColumnHead) -> None:
+        values = StoredArray.floats(parts, head.values)
+        self._levels = [StoredArray.buckets(parts, level) for level in head.levels]
+        super().__init__(table, presence, values, StoredBuckets(self._levels))
+        self.head = head
+        count = presence.count
+        expected = [bucket_count(count, level) for level in range(level_count(count))] if count > CHUNK else []
+        if len(values) != count or [len(level) for level in self._levels] != expected:
+            raise SidecarDamaged(f"column of {count} points with {len(values)} values, {len(self._levels)} levels")
+
+    @property
+    def buckets(self) -> Buckets:
+        """As `Column`."""
+        if not self._levels and isinstance(self._buckets, StoredBuckets):
+            made = GrowingBuckets()
+            made.cover(self.values.slice(0, self.count))
+            self._buckets = made
+        return self._buckets
+
+    def opening(self, points: Ints, level: int | None) -> Series:
+        """As `Column`, from the level's buckets where a point is the first of one."""
+        if level is None or not self._levels:
+            return self.points(points)
+        aligned = points % width(level) == 0
+        return self._ends(points, level, aligned, FIRSTS)
+
+    def closing(self, points: Ints, level: int | None) -> Series:
+        """As `Column`, from the level's buckets where a point is the last of one."""
+        if level is None or not self._levels:
+            return self.points(points - 1)
+        aligned = (points % width(level) == 0) | (points == self.count)
+        return self._ends(points - 1, level, aligned, LASTS)
+
+    def first_rows(self, level: int, indices: Ints) -> Ints:
+        """As `Column`."""
+        return self._levels[level].take(indices, FIRSTS[0]) if self._levels else super().first_rows(level, indices)
+
+    def last_rows(self, level: int, indices: Ints) -> Ints:
+        """As `Column`."""
+        return self._levels[level].take(indices, LASTS[0]) if self._levels else super().last_rows(level, indices)
+
+    def _ends(self, points: Ints, level: int, aligned: NDArray[np.bool_], fields: tuple[str, ...]) -> Series:
+        stored = self._levels[level]
+        buckets = points[aligned] // width(level)
+        found = [stored.take(buckets, field) for field in fields]
+        if aligned.all():
+            return Series(*found)
+        rest = self.points(points[~aligned])
+        return Series(*(_woven(aligned, end, single) for end, single in zip(found, rest, strict=True)))
+
+
+class StoredTable(ColumnTable):
+    """Rows and columns in the file."""
+
+    def __init__(self, parts: Parts, head: TableHead) -> None:
+        self.parts = parts
+        self.head = head
+        pieces = _pieces(head)
+        offsets = StoredArray.ints(parts, head.offsets)
+        steps, times = StoredArray.ints(parts, head.steps), StoredArray.floats(parts, head.times)
+        super().__init__(RowTable(offsets, steps, times, pieces, head.source_starts))
+        if not len(offsets) == len(steps) == len(times) == _total(pieces):
+            raise SidecarDamaged(f"{len(offsets)} offsets, {len(steps)} steps, {len(times)} times")
+        starts = [*head.source_starts, len(offsets)]
+        if starts != sorted(starts) or starts[0] != 0:
+            raise SidecarDamaged(f"sources begin at rows {head.source_starts} of {len(offsets)}")
+        self._keys = self._decoded_keys()
+        self._columns: dict[str, StoredColumn] = {}
+
+    @property
+    def rewinds(self) -> Sequence[Rewind]:
+        """Where the step went back."""
+        return [Rewind(*numbers) for numbers in _numbers(self.head.rewinds, 4).tolist()]
+
+    def numeric_keys(self) -> Iterable[str]:
+        """As `ColumnTable`."""
+        return self._keys[0]
+
+    def other_keys(self) -> Iterable[str]:
+        """As `ColumnTable`."""
+        return self._keys[1]
+
+    def count(self, key: str) -> int:
+        """As `ColumnTable`."""
+        head = self._keys[0].get(key)
+        return head.presence.count if head else 0
+
+    def column(self, key: str) -> StoredColumn:
+        """As `ColumnTable`."""
+        column = self._columns.get(key)
+        if column is None:
+            head = self._keys[0][key]
+            column = StoredColumn(self.rows, self.presence(head.presence), self.parts, head)
+            self._columns[key] = column
+        return column
+
+    def stats_of(self, key: str) -> Stats:
+        """As `ColumnTable`."""
+        stats = self._keys[0][key].stats
+        if stats is None:
+            raise SidecarDamaged(f"no statistics of {key!r}")
+        return Stats(**msgspec.structs.asdict(stats))
+
+    def other(self, key: str) -> Other | None:
+        """As `ColumnTable`."""
+        head = self._keys[1][key]
+        if not head.presence.count:
+            return None
+        last = self.texts[key].decode("utf-8", "replace") if head.current else "null"
+        return Other(head.kind, head.presence.count, last, head.last_step)
+
+    def other_head(self, key: str) -> OtherHead:
+        """What the header says of a key of `other_keys`."""
+        return self._keys[1][key]
+
+    @cached_property
+    def texts(self) -> Mapping[str, bytes]:
+        """The last other value of each key, JSON text."""
+        data = self.parts.text(self.head.texts)
+        texts, at = {}, 0
+        for key, other in self._keys[1].items():
+            texts[key] = data[at : at + other.last_length]
+            at += other.last_length
+        return texts
+
+    def presence(self, head: PresenceHead) -> Presence:
+        """Where points stand."""
+        rows: Array[np.int64] | None = None
+        if head.rows is not None:
+            rows = StoredArray.row_numbers(self.parts, head.rows, self.total_rows)
+            if len(rows) != head.count:
+                raise SidecarDamaged(f"{len(rows)} row numbers for {head.count} points")
+        elif not 0 <= head.start <= head.start + head.count <= max(self.row_count, head.start):
+            raise SidecarDamaged(f"points {head.start}+{head.count} of {self.row_count} rows")
+        return Presence(self.rows.pieces, head.start, head.count, rows)
+
+    def _decoded_keys(self) -> tuple[dict[str, ColumnHead], dict[str, OtherHead]]:
+        keys = decode_json(self.head.keys, list[str])
+        columns = len(self.head.columns)
+        if len(keys) != columns + len(self.head.others):
+            raise SidecarDamaged(f"{len(keys)} keys for {columns} columns and {len(self.head.others)} others")
+        numeric = dict(zip(keys[:columns], self.head.columns, strict=True))
+        return numeric, dict(zip(keys[columns:], self.head.others, strict=True))
+
+
+def _woven(choice: NDArray[np.bool_], chosen: NDArray[Any], rest: NDArray[Any]) -> NDArray[Any]:
+    """`chosen` where `choice` says so, `rest` elsewhere."""
+    woven = np.empty(len(choice), rest.dtype)
+    woven[choice] = chosen
+    woven[~choice] = rest
+    return woven
+
+
+def _numbers(data: bytes, width: int) -> NDArray[np.int64]:
+    """Whole numbers of the header, as rows of so many."""
+    if len(data) % (8 * width):
+        raise SidecarDamaged(f"{len(data)} bytes for rows of {width} numbers")
+    return np.frombuffer(data, "<i8").reshape(-1, width)
+
+
+def _pieces(head: TableHead) -> Pieces:
+    """The served stretches, checked to be in order."""
+    starts, positions = (_numbers(data, 1).ravel().tolist() for data in (head.starts, head.positions))
+    if len(starts) != len(positions) or bool(starts) != (head.served > 0) or any(positions[:1]):
+        raise SidecarDamaged(f"{len(starts)} stretches with {len(positions)} positions for {head.served} rows")
+    ends = [*positions[1:], head.served][: len(positions)]
+    reached = 0
+    for start, position, end in zip(starts, positions, ends, strict=True):
+        if start < reached or end <= position:
+            raise SidecarDamaged(f"stretch of rows {start}, positions {position} to {end}")
+        reached = start + end - position
+    return Pieces(starts, positions, head.served)
+
+
+def _total(pieces: Pieces) -> int:
+    """All rows: the last stretch ends with the last of them."""
+    return pieces.starts[-1] + pieces.served - pieces.positions[-1] if pieces.starts else 0
