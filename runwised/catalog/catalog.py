@@ -1,0 +1,201 @@
+"""`Catalog`: the runs of every project that is asked about, fresh when asked, kept warm in the background."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskStatus
+
+from runwised.catalog.growth import INLINE_BYTES, Growth
+from runwised.catalog.holdings import SWEEP_SECONDS, Holdings, Project
+from runwised.catalog.pace import Pace
+from runwised.catalog.place import Place, Settings, locate
+from runwised.catalog.processes import Holders
+from runwised.catalog.run import Run
+from runwised.catalog.saving import Saving
+from runwised.catalog.watch import follow
+
+_log = logging.getLogger(__name__)
+
+VIEW_SECONDS = 0.75
+"""What a first look at a project may take; what is not read by then follows in the background."""
+AGAIN_SECONDS = 0.15
+"""The same for later looks."""
+BACKGROUND_SECONDS = 0.01
+"""What the background reads at once; a question waits no longer than that."""
+INDEXED_SECONDS = 60.0
+TIDY_SECONDS = 5.0
+FORGET_SECONDS = 3600.0
+"""A project nobody asked about for this long is not kept warm any more."""
+REST = 20
+"""The background rests this many times as long as a look took."""
+
+
+class Catalog:
+    """All projects. `cache` is the folder for sidecars; None keeps everything in memory."""
+
+    def __init__(
+        self,
+        cache: Path | None,
+        *,
+        clock: Callable[[], float] = time.time,
+        workers: int | None = None,
+        inline_bytes: int = INLINE_BYTES,
+    ) -> None:
+        self._clock = clock
+        self._settings = Settings()
+        self._holders = Holders()
+        self._projects: dict[Place, Holdings] = {}
+        self._growth = Growth(cache, workers or os.cpu_count() or 1, inline_bytes, self._owe)
+        self._growth.store.prepare()
+        self._saving = Saving(self._growth)
+        self._stir = anyio.Event()
+        self._refolder = anyio.Event()
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Index, sweep, watch and save until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            for work in (self._growth.ingest.run, self._freshen, self._tidy, self._follow):
+                tasks.start_soon(_steadily, work)
+            task_status.started()
+
+    async def view(self, cwd: str, environ: Mapping[str, str]) -> Project:
+        """The project a question from `cwd` is about, as it is now. Raises NoProject."""
+        settled = locate(cwd, environ, self._settings)
+        holdings = self._projects.get(settled.place)
+        if holdings is None:
+            holdings = Holdings(settled.place, self._holders, self._growth, self._clock)
+            self._projects[settled.place] = holdings
+            self._refolder.set()
+        holdings.settings = settled
+        holdings.asked_at = time.monotonic()
+        running = holdings.running
+        await holdings.refresh(AGAIN_SECONDS if holdings.runs else VIEW_SECONDS)
+        if holdings.running != running:
+            self._refolder.set()
+        if holdings.is_behind:
+            self._stir.set()
+        return holdings.project()
+
+    async def indexed(
+        self, project: Project, run_ids: Sequence[str], seconds: float = INDEXED_SECONDS, *, if_short: bool = False
+    ) -> Project:
+        """The same project once these runs have their whole index (or, with `if_short`, the short ones among them)."""
+        holdings = project.holdings
+        with anyio.move_on_after(seconds):
+            while True:
+                missing = [run for run in holdings.runs if run.id in run_ids and not run.is_whole]
+                if if_short:
+                    missing = [run for run in missing if run.unread_bytes <= self._growth.inline_bytes]
+                if not missing:
+                    break
+                for run in missing:
+                    await self._index(run)
+                await holdings.refresh(AGAIN_SECONDS)
+        return holdings.project()
+
+    def repair(self, run: Run) -> None:
+        """The run's index is not to be trusted: make it anew from the sources."""
+        run.slot.clear()
+        run.changed()
+        self._owe(run)
+
+    def status(self) -> dict[str, Any]:
+        """How it is, for a person; JSON."""
+        runs = self._runs()
+        return {
+            "projects": sorted(place.root for place in self._projects),
+            "runs": len(runs),
+            "indexed": sum(run.indexed for run in runs),
+            "waiting": len(self._growth.ingest),
+            "in_memory": sum(run.slot.warm is not None for run in runs),
+            "restored": self._growth.restored,
+            "read_bytes": self._growth.read_bytes,
+            "cache": self._growth.store.folder,
+            "notes": [self._growth.store.note] if self._growth.store.note else [],
+        }
+
+    async def close(self) -> None:
+        """Save what is worth saving, and give all files back."""
+        await self._saving.tidy(self._runs(), at_once=True)
+        self._growth.store.close()
+
+    def _runs(self) -> list[Run]:
+        return [run for holdings in self._projects.values() for run in holdings.runs]
+
+    def _owe(self, run: Run) -> None:
+        for holdings in self._projects.values():
+            holdings.owe(run)
+
+    async def _index(self, run: Run) -> None:
+        """Index one run here when it is short or nobody else does it, else wait for the next a worker has done."""
+        small = run.unread_bytes <= self._growth.inline_bytes
+        if (small or not self._growth.ingest.active) and run not in self._growth.ingest.working:
+            self._growth.ingest.drop(run)
+            if not await self._growth.read_on(run, Pace(INDEXED_SECONDS)):
+                await self._growth.read_on(run, Pace(INDEXED_SECONDS))
+            run.changed()
+            return
+        self._growth.ingest.put(run, urgent=True)
+        await self._growth.wait_finished()
+
+    async def _freshen(self) -> None:
+        """Look at every project again when something stirs, and at least every `SWEEP_SECONDS`."""
+        while True:
+            with anyio.move_on_after(SWEEP_SECONDS):
+                await self._stir.wait()
+            self._stir = anyio.Event()
+            started = time.perf_counter()
+            for place, holdings in list(self._projects.items()):
+                if time.monotonic() - holdings.asked_at > FORGET_SECONDS:
+                    await self._saving.tidy(holdings.runs, at_once=True)
+                    self._projects.pop(place)
+                    continue
+                await holdings.refresh(BACKGROUND_SECONDS)
+                while holdings.is_behind:
+                    await holdings.refresh(BACKGROUND_SECONDS)
+            self._refolder.set()
+            await anyio.sleep((time.perf_counter() - started) * REST)
+
+    async def _tidy(self) -> None:
+        await anyio.to_thread.run_sync(self._growth.store.prune)
+        while True:
+            await anyio.sleep(TIDY_SECONDS)
+            await self._saving.tidy(self._runs())
+
+    async def _follow(self) -> None:
+        """Watch the folders where runs are or may begin, and those of running runs."""
+        while True:
+            folders = self._folders()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(follow, folders, self._heed)
+                while self._folders() == folders:
+                    self._refolder = anyio.Event()
+                    await self._refolder.wait()
+                tasks.cancel_scope.cancel()
+
+    def _folders(self) -> list[str]:
+        roots = [folder for place in self._projects for folder in place.wandb_dirs]
+        running = [folder for holdings in self._projects.values() for folder in holdings.running]
+        return list(dict.fromkeys(roots + running))
+
+    def _heed(self, paths: set[str]) -> None:
+        if any(path.endswith(".wandb") or os.path.isdir(path) for path in paths):
+            self._stir.set()
+
+
+async def _steadily(work: Callable[[], Awaitable[None]]) -> None:
+    """Do endless work; begin it again when it broke."""
+    while True:
+        try:
+            await work()
+        except Exception:  # noqa: BLE001 - the boundary: answers do not need the background, and must not end with it
+            _log.exception("the catalog's background broke")
+        await anyio.sleep(SWEEP_SECONDS)

@@ -1,0 +1,214 @@
+"""Which runs a project has: finds their folders and logs, and looks again only where something changed."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from runwised.catalog.loose import LooseLogs
+from runwised.catalog.place import RUN_FOLDER, WANDB_NAMES, Place, is_wandb_dir
+
+DEEPEST = 3
+"""Levels below the root at which a W&B folder is still looked for."""
+MOST_FOLDERS = 2000
+MOST_ENTRIES = 20_000
+"""Entries looked at in one folder that is not W&B's own."""
+RACY_NANOSECONDS = 2_000_000_000
+"""A folder changed this shortly before it was read may have changed again within one tick of its file system."""
+PASSED_OVER = frozenset({"node_modules", "site-packages", "__pycache__"})
+
+Recognise: TypeAlias = Callable[[str, bytes], bool]
+"""Whether a file of this name that begins with these bytes is a log."""
+
+
+class Found(NamedTuple):
+    """One log, or the folder where one will be."""
+
+    path: str
+    """The log; empty while the folder has none."""
+    folder: str
+    """The run's folder; of a loose file the one it lies in."""
+    run_id: str
+    """As the names say; the log itself may know better."""
+    started: str
+    """``YYYYMMDD_HHMMSS`` out of the folder's name, the writer's local time; may be empty."""
+
+    @property
+    def key(self) -> str:
+        """What it is known by."""
+        return self.path or self.folder
+
+
+class _Folder:
+    """One folder as it was last read: the runs in it, and the folders where more may be."""
+
+    __slots__ = ("below", "read_at", "runs", "signature")
+
+    def __init__(self, signature: tuple[int, int, int]) -> None:
+        self.signature = signature
+        self.read_at = time.time_ns()
+        self.runs: list[str] = []
+        self.below: list[str] = []
+
+    def still(self, signature: tuple[int, int, int]) -> bool:
+        return self.signature == signature and self.read_at - signature[2] > RACY_NANOSECONDS
+
+
+class Discovery:
+    """The logs of one project.
+
+    A look costs one stat for each folder that holds runs, where nothing changed. Folders without runs, in which one
+    may be started some day, are looked at again only in a deep look.
+    """
+
+    def __init__(self, place: Place, recognise: Recognise) -> None:
+        self.place = place
+        self._walk_notes: list[str] = []
+        self._recognise = recognise
+        self._loose = LooseLogs(place.logs_dirs, recognise)
+        self._folders: dict[str, _Folder] = {}
+        self._before: dict[str, _Folder] = {}
+        self._visited: set[tuple[int, int]] = set()
+        self._logs: dict[str, list[Found]] = {}
+        """By run folder."""
+        self._open = True
+        """Some run folder has no log yet."""
+        self._found: list[Found] = []
+        self._deep = True
+
+    def look(self, *, deep: bool = True) -> list[Found]:
+        """Every log of the project, each once, in no order; the same list as before where nothing changed."""
+        self._before, self._folders = self._folders, {}
+        self._deep = deep or not self._before
+        self._visited = set()
+        self._walk_notes = []
+        for folder in self.place.wandb_dirs:
+            self._walk(folder, 1, wandb=True)
+        if self.place.nested:
+            self._walk(self.place.root, DEEPEST, wandb=False)
+        if self._deep:
+            self._loose.look()
+        elif self._folders == self._before and not self._open:
+            return self._found
+        runs = [run for folder in self._folders.values() for run in folder.runs]
+        self._logs = {run: self._logs_in(run) for run in runs}
+        self._open = any(not logs[0].path for logs in self._logs.values())
+        found = {log.key: log for logs in self._logs.values() for log in logs}
+        for path, name in self._loose.logs.items():
+            found.setdefault(path, Found(path, os.path.dirname(path), name, ""))
+        self._found = list(found.values())
+        return self._found
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out, and why."""
+        return self._walk_notes + self._loose.notes
+
+    def forget(self, folder: str) -> None:
+        """Look into this run's folder again: its log is gone."""
+        self._logs.pop(folder, None)
+        self._open = True
+
+    def _walk(self, path: str, levels: int, *, wandb: bool) -> None:
+        if path in self._folders:
+            return
+        if len(self._folders) >= MOST_FOLDERS:
+            self._note(f"{self.place.root}: more than {MOST_FOLDERS} folders, the rest is not looked at")
+            return
+        folder = self._before.get(path)
+        if folder is None or folder.runs or self._deep or wandb or path == self.place.root:
+            folder = self._read(path, wandb=wandb)
+        if folder is None:
+            return
+        self._folders[path] = folder
+        for child in folder.below:
+            if os.path.basename(child) in WANDB_NAMES:
+                self._walk(child, max(levels - 1, 1), wandb=True)
+            elif levels > 0:
+                self._walk(child, levels - 1, wandb=wandb)
+
+    def _read(self, path: str, *, wandb: bool) -> _Folder | None:
+        """The folder as it is now; None when it is gone, no folder, or was met before under another name."""
+        try:
+            found = os.stat(path)
+            if (found.st_dev, found.st_ino) in self._visited or not stat.S_ISDIR(found.st_mode):
+                return None
+            self._visited.add((found.st_dev, found.st_ino))
+            signature = (found.st_dev, found.st_ino, found.st_mtime_ns)
+            known = self._before.get(path)
+            if known is not None and known.still(signature):
+                return known
+            folder = _Folder(signature)
+            self._list(path, folder, wandb=wandb)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            self._note(f"{path}: {error.strerror}")
+            return None
+        return folder
+
+    def _list(self, path: str, folder: _Folder, *, wandb: bool) -> None:
+        with os.scandir(path) as entries:
+            for count, entry in enumerate(entries):
+                if count >= MOST_ENTRIES and not wandb:
+                    self._note(f"{path}: more than {MOST_ENTRIES} entries, the rest is not looked at")
+                    return
+                if entry.name == "pyvenv.cfg":
+                    folder.below.clear()
+                    return
+                if entry.is_dir(follow_symlinks=False):
+                    _sort_in(entry.name, entry.path, folder, wandb=wandb)
+                elif entry.name in WANDB_NAMES and is_wandb_dir(entry.path):
+                    folder.below.append(entry.path)
+
+    def _logs_in(self, folder: str) -> list[Found]:
+        known = self._logs.get(folder)
+        return known if known is not None and known[0].path else find_logs(folder, self._recognise)
+
+    def _note(self, text: str) -> None:
+        if text not in self._walk_notes:
+            self._walk_notes.append(text)
+
+
+def _sort_in(name: str, path: str, folder: _Folder, *, wandb: bool) -> None:
+    if RUN_FOLDER.fullmatch(name) or (wandb and name.startswith(("run-", "offline-run-", "dryrun-"))):
+        folder.runs.append(path)
+    elif name in WANDB_NAMES:
+        if is_wandb_dir(path):
+            folder.below.append(path)
+    elif not name.startswith(".") and name not in PASSED_OVER:
+        folder.below.append(path)
+
+
+def find_logs(folder: str, recognise: Recognise) -> list[Found]:
+    """The log in a run's folder: nearly always ``run-<id>.wandb``, so that is tried before the folder is read.
+
+    Where there is none, all files there that are recognised by name. Never empty: the folder itself stands for a log
+    that is still to come.
+    """
+    named = RUN_FOLDER.fullmatch(os.path.basename(folder))
+    run_id, started = (named["id"], named["time"]) if named else (os.path.basename(folder).partition("run-")[2], "")
+    guess = os.path.join(folder, f"run-{run_id}.wandb")
+    if is_file(guess):
+        return [Found(guess, folder, run_id, started)]
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+    except OSError:
+        names = []
+    logs = [name for name in names if name.endswith(".wandb")]
+    if logs:
+        return [Found(os.path.join(folder, logs[0]), folder, logs[0][:-6].removeprefix("run-"), started)]
+    found = [Found(os.path.join(folder, name), folder, run_id, started) for name in names if recognise(name, b"")]
+    return found or [Found("", folder, run_id, started)]
+
+
+def is_file(path: str) -> bool:
+    """Whether this is a regular file (a link to one is not)."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False

@@ -1,0 +1,100 @@
+"""What is known of a run where its log does not say it: from the files beside it, and from its own rows."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from msgspec.structs import asdict, replace
+
+from runwised.catalog.identity import Seen, look
+from runwised.catalog.loose import read_head
+from runwised.formats.record import Exit, Identity
+from runwised.formats.wandb_files import Metadata, parse_config, parse_metadata, parse_summary
+from runwised.index.view import Table
+
+T = TypeVar("T")
+
+MOST_BYTES = 16 << 20
+OLD_STATES = {"finished": 0, "failed": 1, "crashed": 1}
+NO_METADATA = Metadata(Identity(), {}, None, None)
+
+
+class Extras:
+    """The side files of one run folder, each read when it is asked for."""
+
+    def __init__(self, folder: str) -> None:
+        nothing: dict[str, Any] = {}
+        self._config = _SideFile(folder, "config.yaml", parse_config, nothing)
+        self._summary = _SideFile(folder, "wandb-summary.json", parse_summary, nothing)
+        self._metadata = _SideFile(folder, "wandb-metadata.json", parse_metadata, NO_METADATA)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """``config.yaml``."""
+        return self._config.read()
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """``wandb-summary.json``."""
+        return self._summary.read()
+
+    @property
+    def metadata(self) -> Metadata:
+        """``wandb-metadata.json``."""
+        return self._metadata.read()
+
+
+class _SideFile(Generic[T]):
+    """One file: read again when it changed; while it is being written, what it said before holds."""
+
+    def __init__(self, folder: str, name: str, parse: Callable[[bytes], T], nothing: T) -> None:
+        self._paths = os.path.join(folder, "files", name), os.path.join(folder, name)
+        self._parse = parse
+        self._nothing = self._said = nothing
+        self._seen: Seen | None = None
+
+    def read(self) -> T:
+        found = [(path, seen) for path in self._paths if (seen := look(path)) is not None and seen.size]
+        if not found:
+            return self._nothing
+        path, seen = found[0]
+        if seen != self._seen:
+            self._seen = seen
+            try:
+                self._said = self._parse(read_head(path, MOST_BYTES))
+            except (OSError, ValueError):
+                return self._said
+        return self._said
+
+
+def old_exit(metadata: Metadata) -> Exit | None:
+    """The end of a run from before 0.10, as its metadata file tells it."""
+    code = metadata.exit_code if metadata.exit_code is not None else OLD_STATES.get(metadata.state or "")
+    return None if code is None else Exit(0, code)
+
+
+def last_values(table: Table) -> dict[str, Any]:
+    """Each key's last value: what a summary would say."""
+    values: dict[str, Any] = {}
+    steps: dict[str, int] = {}
+    for name in table.names:
+        found = table.stats(name)
+        values[name], steps[name] = found.last, found.last_step
+    for name, other in table.others.items():
+        if name not in steps or other.last_step > steps[name]:
+            values[name] = json.loads(other.last)
+    return values
+
+
+def without_bookkeeping(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A configuration or summary without W&B's own entry."""
+    return {key: value for key, value in said.items() if key != "_wandb"} if "_wandb" in said else said
+
+
+def fill(said: Identity, more: Identity) -> Identity:
+    """What is said, and where it says nothing what is known besides."""
+    gaps = {name: value for name, value in asdict(more).items() if getattr(said, name) is None}
+    return replace(said, **gaps)

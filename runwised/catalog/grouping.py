@@ -1,0 +1,72 @@
+"""Which segments are one run: those that say the same run id, one after the other by their starts."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from runwised.catalog.run import Run
+from runwised.catalog.segment import Segment
+
+
+def group(segments: Iterable[Segment]) -> list[list[Segment]]:
+    """Segments by run, each run's in the order of their starts.
+
+    Runs of different W&B folders are different runs. So is a copy: a second log with the run id and the very start
+    time of the first is no resumed run.
+    """
+    by_id: dict[tuple[str, str], list[Segment]] = {}
+    for segment in segments:
+        by_id.setdefault((_home(segment), segment.said_id), []).append(segment)
+    return [run for found in by_id.values() for run in _without_copies(found)]
+
+
+def may_be_several(segments: Iterable[Segment]) -> list[Segment]:
+    """Those that share their run id, as far as names tell, with others: to be told apart their logs must be read."""
+    known = list(segments)
+    counts = Counter((_home(segment), segment.found.run_id) for segment in known)
+    return [segment for segment in known if counts[_home(segment), segment.found.run_id] > 1]
+
+
+def _home(segment: Segment) -> str:
+    return os.path.dirname(segment.found.folder)
+
+
+def _without_copies(segments: list[Segment]) -> list[list[Segment]]:
+    """The first log of each start makes one run; the second of any start is a copy's, and so on."""
+    segments.sort(key=lambda segment: (segment.started, segment.path))
+    runs: list[list[Segment]] = []
+    met: Counter[float] = Counter()
+    for segment in segments:
+        number = met[segment.said_start] if segment.said_start is not None else 0
+        if number >= len(runs):
+            runs.append([])
+        runs[number].append(segment)
+        met[segment.said_start or 0.0] += 1
+    return runs
+
+
+def label(runs: Sequence[Run]) -> None:
+    """Give runs whose id is not unique in the project one that is: the id, and where the run lies.
+
+    A copy under another file name goes by that name.
+    """
+    ids = [run.own_id for run in runs]
+    counts = Counter(ids)
+    for run, own in zip(runs, ids, strict=True):
+        if counts[own] < 2:
+            run.label = ""
+            continue
+        named = run.parts[0].found.run_id
+        run.label = named if named != own and named not in counts else f"{own}@{_where(run)}"
+    again = Counter(run.label for run in runs if run.label)
+    for run in runs:
+        if again[run.label] > 1:
+            run.label = f"{run.own_id}@{os.path.relpath(run.parts[0].found.folder, run.root)}"
+
+
+def _where(run: Run) -> str:
+    """The project folder the run's W&B folder is in, or the run's own name there."""
+    home = os.path.relpath(os.path.dirname(os.path.dirname(run.parts[0].found.folder)), run.root)
+    return home if home != "." else os.path.basename(run.parts[0].found.folder)

@@ -1,0 +1,178 @@
+"""Brings one run's index up to what is on disk: restores it, reads on in place, or has a worker do it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from runwised.catalog.ingest import Ingest, Result
+from runwised.catalog.pace import Pace
+from runwised.catalog.run import Run
+from runwised.catalog.slot import IndexSlot
+from runwised.catalog.store import Store
+from runwised.catalog.warm import Log, SourceChangedError, Warm
+from runwised.index.sidecar import SidecarDamaged, SidecarVersion
+
+INLINE_BYTES = 4 << 20
+"""More than this is not read by the process that answers questions."""
+NEW_BYTES = 256 << 10
+"""A log never seen that is longer than this is only probed before the first answer."""
+NEW_SHARE = 0.25
+"""Share of a question's time that goes into reading logs never seen; the rest is for probes."""
+PIECE_SECONDS = 0.01
+LEAST_PIECE_BYTES = 32 << 10
+MOST_FAILURES = 3
+KEPT_BYTES = 128 << 20
+"""What sidecars that cannot be saved may take in memory: beyond, runs are indexed when they are asked for."""
+
+
+class Growth:
+    """What all runs of all projects share: the cache, the queue, and the limits."""
+
+    def __init__(self, cache: Path | None, workers: int, inline_bytes: int, owe: Callable[[Run], None]) -> None:
+        self.store = Store(cache)
+        self.ingest = Ingest(workers, self.sidecar_path, self._finish)
+        self.read_bytes = 0
+        """Bytes of sources read, here and by workers."""
+        self.restored = 0
+        """Indexes taken from sidecars."""
+        self.inline_bytes = inline_bytes
+        self.owe = owe
+        self._finished = anyio.Event()
+
+    async def bring_up(self, run: Run, pace: Pace) -> None:
+        """Do for a run what can be done within the time; what takes longer is put in the queue."""
+        if run in self.ingest:
+            return
+        if not run.slot.filled and not run.is_restored:
+            await self._restore(run)
+        if run.slot.filled and (state := run.compare()) != "changed":
+            if state == "same":
+                return
+            if run.unread_bytes > self.inline_bytes:
+                self.ingest.put(run)
+                return
+            if await self.read_on(run, pace):
+                return
+        run.slot.clear()
+        is_short = bool(run.logs) and run.size <= min(NEW_BYTES, self.inline_bytes)
+        if is_short and not pace.spent(NEW_SHARE) and await self.read_on(run, pace):
+            return
+        for part in run.parts:
+            await part.read_probe()
+        if run.size and run.logs and not run.failures and not run.is_dropped:
+            self.ingest.put(run)
+
+    async def read_on(self, run: Run, pace: Pace) -> bool:
+        """Read all that is new, here; False when it turned out that the run must be read from its start."""
+        slot = run.slot
+        slot.logs = run.logs
+        try:
+            if slot.warm is None:
+                warm = await anyio.to_thread.run_sync(_read_apart, slot, run.size)
+                read = warm.read_bytes
+            else:
+                warm = slot.warm
+                async with slot.lock:
+                    read = -warm.read_bytes
+                    await _read_in_place(warm, slot.logs, run.size, pace)
+                    read += warm.read_bytes
+        except SourceChangedError:
+            slot.clear()
+            return False
+        except OSError as error:
+            run.fail(f"{error.filename or run.newest.path}: {error.strerror}")
+            return slot.filled
+        except Exception as error:  # noqa: BLE001 - the boundary: what one log meets in a reader must not end the rest
+            slot.clear()
+            run.fail(f"{run.newest.path}: cannot be indexed: {error!r}")
+            return False
+        self.read_bytes += read
+        slot.put_warm(warm)
+        run.learn(warm.stamped)
+        return True
+
+    def sidecar_path(self, run: Run) -> str:
+        """Where a run's sidecar is to be written; empty when it is not to be."""
+        return "" if run.is_locked or not self.store.usable else self._path(run)
+
+    async def wait_finished(self) -> None:
+        """Wait until a worker has finished some run."""
+        await self._finished.wait()
+
+    def drop(self, run: Run) -> None:
+        """The run is no more."""
+        self.ingest.drop(run)
+
+    def _path(self, run: Run) -> str:
+        first = run.parts[0].found
+        return self.store.path(first.folder, first.run_id)
+
+    async def _restore(self, run: Run) -> None:
+        run.is_restored = True
+        path = self._path(run)
+        if not os.path.exists(path):
+            return
+        run.slot.logs = run.logs
+        try:
+            await anyio.to_thread.run_sync(self._load, run.slot, path)
+        except (OSError, SidecarDamaged):
+            return
+        except SidecarVersion as error:
+            run.is_locked = error.newer
+            return
+        self.restored += 1
+        run.learn(run.slot.stamped)
+
+    def _load(self, slot: IndexSlot, path: str) -> None:
+        slot.put_file(self.store.open(path))
+
+    def _finish(self, run: Run, result: Result) -> None:
+        self.read_bytes += result.done.read_bytes
+        if result.done.disk_error:
+            self.store.failed(OSError(0, result.done.disk_error))
+        if result.done.error:
+            run.fail(result.done.error)
+            if run.failures < MOST_FAILURES:
+                self.ingest.put(run)
+        else:
+            self._take(run, result.sidecar)
+        run.changed()
+        self.owe(run)
+        self._finished.set()
+        self._finished = anyio.Event()
+
+    def _take(self, run: Run, sidecar: bytes) -> None:
+        run.slot.logs = run.logs
+        try:
+            run.slot.put_file(self.store.keep([sidecar]) if sidecar else self.store.open(self._path(run)))
+        except (OSError, SidecarDamaged, SidecarVersion) as error:
+            run.fail(str(error))
+            return
+        run.learn(run.slot.stamped)
+
+
+def _read_apart(slot: IndexSlot, end: int) -> Warm:
+    """Make an index nobody else sees yet; meant for a thread, so that nobody waits for it either."""
+    warm = slot.thaw()
+    warm.extend(slot.logs)
+    while sum(warm.offsets) < end and warm.step():
+        pass
+    return warm
+
+
+async def _read_in_place(warm: Warm, logs: Sequence[Log], end: int, pace: Pace) -> None:
+    """Fold what is new into an index that questions read between two pieces, each as large as is quickly folded."""
+    warm.extend(logs)
+    while sum(warm.offsets) < end:
+        started = time.perf_counter()
+        if not warm.step(warm.piece_bytes):
+            return
+        if time.perf_counter() - started > PIECE_SECONDS:
+            warm.piece_bytes = max(warm.piece_bytes // 2, LEAST_PIECE_BYTES)
+        await pace.breathe()

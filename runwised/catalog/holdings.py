@@ -1,0 +1,198 @@
+"""All runs of one project, brought up to what is on disk whenever a question asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import anyio
+import anyio.to_thread
+
+from runwised.catalog.discover import Discovery, Found
+from runwised.catalog.grouping import group, label, may_be_several
+from runwised.catalog.growth import Growth
+from runwised.catalog.pace import Pace
+from runwised.catalog.place import Place, Settled
+from runwised.catalog.processes import Holders
+from runwised.catalog.run import Run
+from runwised.catalog.segment import Segment
+from runwised.catalog.signs import Signs
+from runwised.formats import choose
+from runwised.settings import RunwiseConfig
+
+SWEEP_SECONDS = 10.0
+"""How often folders where no run is yet are looked into."""
+SLACK_SECONDS = 1.0
+AT_ONCE = 4
+"""Runs that are read into at once: disks answer several requests in hardly more time than one."""
+MOST_NOTES = 3
+
+
+class Project(NamedTuple):
+    """A project as it was when a question arrived; see `runwised.queries.project.ProjectView`."""
+
+    root: str
+    now: float
+    config: RunwiseConfig
+    runs: tuple[Run, ...]
+    unindexed: int
+    notes: tuple[str, ...]
+    holdings: Holdings
+    """Where it was taken from."""
+
+
+class Holdings:
+    """The runs of one project."""
+
+    def __init__(self, place: Place, holders: Holders, growth: Growth, clock: Callable[[], float]) -> None:
+        self.place = place
+        self.runs: tuple[Run, ...] = ()
+        """Newest first."""
+        self.settings = Settled(place, RunwiseConfig())
+        self.running: tuple[str, ...] = ()
+        """Folders of the runs that are running."""
+        self.asked_at = time.monotonic()
+        self._lock = anyio.Lock()
+        self._discovery = Discovery(place, lambda name, head: choose(name, head) is not None)
+        self._holders = holders
+        self._growth = growth
+        self._clock = clock
+        self._found: list[Found] = []
+        self._segments: dict[str, Segment] = {}
+        self._open: tuple[Run, ...] = ()
+        """Runs about which something may still change without a change of their files."""
+        self._due: dict[Run, None] = {}
+        """Runs that are not what is on disk, as far as is known."""
+        self._swept_at = 0.0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether some runs have not even been looked into."""
+        return bool(self._due)
+
+    def owe(self, run: Run) -> None:
+        """Look at this run again, even if its files seem the same."""
+        if run in self.runs:
+            self._due[run] = None
+            self._open = self.runs
+
+    def project(self) -> Project:
+        """The runs as they are, for one question."""
+        unindexed = sum(1 for run in self._open if not run.slot.filled and run.size and not run.trouble)
+        self.runs = tuple(sorted(self.runs, key=lambda run: -run.newest.started))
+        return Project(
+            root=self.place.root,
+            now=self._clock(),
+            config=self.settings.config,
+            runs=self.runs,
+            unindexed=unindexed,
+            notes=tuple(self._notes()),
+            holdings=self,
+        )
+
+    def _notes(self) -> list[str]:
+        errors = [run.trouble for run in self._open if run.trouble]
+        notes = [*self.settings.notes, *self._discovery.notes, *errors[:MOST_NOTES]]
+        if len(errors) > MOST_NOTES:
+            notes.append(f"{len(errors) - MOST_NOTES} more runs cannot be read")
+        if self._growth.store.note:
+            notes.append(self._growth.store.note)
+        return notes
+
+    async def refresh(self, seconds: float) -> None:
+        """Look at every log, and read what is new, as far as the time allows."""
+        async with self._lock:
+            now = self._clock()
+            await self._look(Pace(seconds), now)
+            if self._due:
+                await self._bring_up(Pace(seconds))
+            await self._settle(Pace(seconds), now)
+
+    async def _bring_up(self, pace: Pace) -> None:
+        """Work on what is due: first what has an index already, then the newest."""
+        due = sorted(self._due, key=lambda run: not run.slot.filled)
+        before = {run: _order(run) for run in due}
+        for start in range(0, len(due), AT_ONCE):
+            async with anyio.create_task_group() as tasks:
+                for run in due[start : start + AT_ONCE]:
+                    tasks.start_soon(self._bring_up_one, run, pace)
+            if pace.spent():
+                break
+        self._open = self.runs
+        if any(_order(run) != order for run, order in before.items()):
+            self._regroup()
+
+    async def _bring_up_one(self, run: Run, pace: Pace) -> None:
+        await self._growth.bring_up(run, pace)
+        run.changed()
+        self._due.pop(run, None)
+
+    async def _look(self, pace: Pace, now: float) -> None:
+        deep = time.monotonic() - self._swept_at > SWEEP_SECONDS - SLACK_SECONDS
+        found = self._discovery.look(deep=deep)
+        if deep:
+            self._swept_at = time.monotonic()
+        if found is not self._found:
+            await self._match(found, now, pace)
+        for run in self.runs:
+            if run.look(now):
+                self._due[run] = None
+                for part in run.parts:
+                    if part.seen is None:
+                        self._discovery.forget(part.found.folder)
+            await pace.breathe()
+
+    async def _match(self, found: list[Found], now: float, pace: Pace) -> None:
+        """Have a segment for each log; where several may be one run, look into them to tell."""
+        self._found = found
+        by_key = {log.key: log for log in found}
+        kept = {key: segment for key, segment in self._segments.items() if key in by_key}
+        new = {key: Segment(log) for key, log in by_key.items() if key not in kept}
+        if not new and len(kept) == len(self._segments):
+            return
+        self._segments = kept | new
+        for segment in new.values():
+            segment.look(now)
+            await pace.breathe()
+        for segment in may_be_several(self._segments.values()):
+            if segment.said_start is None and not pace.spent():
+                await segment.read_probe()
+        self._regroup()
+
+    def _regroup(self) -> None:
+        """Make, change and drop runs until they are what the segments say."""
+        known = {run.parts[0]: run for run in self.runs}
+        runs = [self._run(parts, known.get(parts[0])) for parts in group(self._segments.values())]
+        before, after = set(self.runs), set(runs)
+        for run in before - after:
+            self._due.pop(run, None)
+            self._growth.drop(run)
+        self._due.update(dict.fromkeys(run for run in runs if run not in before))
+        self.runs = tuple(sorted(runs, key=lambda run: -run.newest.started))
+        self._open = self.runs
+        label(self.runs)
+
+    def _run(self, parts: list[Segment], known: Run | None) -> Run:
+        if known is not None and known.parts == parts:
+            return known
+        run = Run(self.place.root, parts, Signs(self._holders))
+        if known is not None:
+            run.take_over(known)
+        return run
+
+    async def _settle(self, pace: Pace, now: float) -> None:
+        unsettled = [run for run in self._open if not run.is_settled(now)]
+        if unsettled and self._holders.stale:
+            await anyio.to_thread.run_sync(self._holders.look)
+        for run in unsettled:
+            run.settle(now)
+            await pace.breathe()
+        self._open = tuple(run for run in self._open if not run.is_over)
+        self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")
+
+
+def _order(run: Run) -> list[tuple[str, float]]:
+    """What decides which of its segments are one run, and in what order; of a single one only its id does."""
+    several = len(run.parts) > 1
+    return [(part.said_id, part.started if several else 0.0) for part in run.parts]

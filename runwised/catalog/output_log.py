@@ -1,0 +1,81 @@
+"""The console as W&B keeps it beside its log, in ``output.log``: one stream, no times, carriage returns resolved."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+
+from runwised.catalog.readback import assemble
+from runwised.catalog.warm import open_source
+from runwised.formats.record import Text
+from runwised.index.view import Line
+
+PIECE_BYTES = 64 << 10
+TAIL_BYTES = 1 << 20
+"""How far from its end a line of the log is looked for."""
+
+
+def find_output_log(folder: str) -> str | None:
+    """The run folder's console file, when there is something in it."""
+    for name in ("files/output.log", "output.log"):
+        path = os.path.join(folder, name)
+        try:
+            if os.stat(path).st_size:
+                return path
+        except OSError:
+            continue
+    return None
+
+
+def goes_on_after(path: str, last: Line) -> bool:
+    """Whether the file has lines behind the last one that reached the log. False too where that one is not found."""
+    descriptor = open_source(path)
+    try:
+        size = os.fstat(descriptor).st_size
+        tail = os.pread(descriptor, TAIL_BYTES, max(size - TAIL_BYTES, 0))
+    finally:
+        os.close(descriptor)
+    needle = last.text.strip().encode()
+    at = tail.rfind(needle) if needle else -1
+    return at >= 0 and bool(tail[at + len(needle) :].partition(b"\n")[2].strip())
+
+
+def read_texts(path: str) -> Iterator[Text]:
+    """The file in pieces that end with a line. Raises OSError."""
+    descriptor = open_source(path)
+    try:
+        offset, held = 0, b""
+        while piece := os.pread(descriptor, PIECE_BYTES, offset):
+            offset += len(piece)
+            whole, newline, rest = piece.rpartition(b"\n")
+            if newline:
+                yield _text(held + whole + newline)
+                held = rest
+            else:
+                held += piece
+        if held:
+            yield _text(held)
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(path: str, *, newest_first: bool) -> Iterator[Line]:
+    """Its lines. Raises OSError."""
+    if not newest_first:
+        yield from assemble(read_texts(path))
+        return
+    descriptor = open_source(path)
+    try:
+        offset, held = os.fstat(descriptor).st_size, b""
+        while offset > 0:
+            start = max(offset - PIECE_BYTES, 0)
+            first, newline, rest = (os.pread(descriptor, offset - start, start) + held).partition(b"\n")
+            offset, held = start, first + newline if start else b""
+            yield from reversed(list(assemble([_text(rest if start else first + newline + rest)])))
+    finally:
+        os.close(descriptor)
+
+
+def _text(data: bytes) -> Text:
+    return Text(math.nan, False, data.decode(errors="replace"))

@@ -1,0 +1,160 @@
+"""Reads single records back from where the index says they stand: exact rows, and what the program printed."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
+
+from runwised.catalog.slot import IndexSlot
+from runwised.catalog.warm import open_source
+from runwised.formats.console import resolve
+from runwised.formats.record import NO_STEP, Resume, Row, Text
+from runwised.index.view import Line
+
+T = TypeVar("T")
+
+WINDOW_BYTES = 256 << 10
+RECORD_BYTES = 16 << 10
+"""How much is first tried for a record whose length is not known."""
+CHUNKS_AT_ONCE = 1024
+
+
+class Unreadable(Exception):  # noqa: N818 - a finding, worded as one
+    """A source cannot be read back; `path` and `reason` say which and why."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class SourceWindow:
+    """A source opened to read records in rising order; a context manager."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._base = 0
+        self._data = b""
+        try:
+            self._descriptor = open_source(path)
+        except OSError as error:
+            raise Unreadable(path, error.strerror or str(error)) from error
+
+    def __enter__(self) -> SourceWindow:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def record(self, offset: int, about: int, decode: Callable[[bytes], T | None]) -> T:
+        """What `decode` makes of the record at `offset`, given as many bytes as it wants; `about` are tried first."""
+        while True:
+            data = self._bytes(offset, about)
+            try:
+                found = decode(data)
+            except ValueError as error:
+                raise Unreadable(self.path, f"changed at byte {offset}: {error}") from error
+            if found is not None:
+                return found
+            if len(data) < about:
+                raise Unreadable(self.path, f"ends in the middle of the record at byte {offset}")
+            about *= 4
+
+    def _bytes(self, offset: int, length: int) -> bytes:
+        start = offset - self._base
+        if start < 0 or start + length > len(self._data):
+            try:
+                self._data = os.pread(self._descriptor, max(length, WINDOW_BYTES), offset)
+            except OSError as error:
+                raise Unreadable(self.path, f"byte {offset}: {error.strerror}") from error
+            self._base, start = offset, 0
+        return self._data[start : start + length]
+
+
+def read_rows(slot: IndexSlot, start: int, stop: int) -> Iterator[tuple[int, Row]]:
+    """Rows by number in [start, stop), as they were logged. Raises Unreadable."""
+    number = start
+    while number < stop:
+        source, offset = _locate(slot, number)
+        log, resume = slot.logs[source], _resume(slot, source)
+        with SourceWindow(log.path) as window:
+            while offset >= 0:
+                following = _locate(slot, number + 1) if number + 1 < stop else (-1, -1)
+                next_offset = following[1] if following[0] == source else -1
+                about = min(next_offset - offset, WINDOW_BYTES) if next_offset > offset else RECORD_BYTES
+                row = window.record(offset, about, partial(log.format.row, offset=offset, resume=resume))
+                yield number, _settled(slot, number, row)
+                number, offset = number + 1, next_offset
+
+
+def _locate(slot: IndexSlot, number: int) -> tuple[int, int]:
+    return slot.ask(lambda index: index.locate(number))
+
+
+def _resume(slot: IndexSlot, source: int) -> Resume:
+    return slot.ask(lambda index: index.sources[source].resume)
+
+
+def _settled(slot: IndexSlot, number: int, row: Row) -> Row:
+    """A row that was logged without a step gets the one the index gave it."""
+    if row.step != NO_STEP:
+        return row
+    table = slot.ask(lambda index: index.history)
+    at = bisect_left(range(table.row_count), number, key=lambda position: table.numbers(position, position + 1)[0])
+    return row._replace(step=int(table.steps(at, at + 1)[0]) if at < table.row_count else number)
+
+
+def read_texts(slot: IndexSlot, source: int) -> Iterator[Text]:
+    """A source's console chunks, in file order. Raises Unreadable."""
+    yield from _texts(slot, source, 0, None)
+
+
+def _texts(slot: IndexSlot, source: int, start: int, stop: int | None) -> Iterator[Text]:
+    console = slot.ask(lambda index: index.console(source))
+    log, resume = slot.logs[source], _resume(slot, source)
+    with SourceWindow(log.path) as window:
+        for offset, size in zip(console.offsets[start:stop].tolist(), console.sizes[start:stop].tolist(), strict=True):
+            yield window.record(offset, size + RECORD_BYTES, partial(log.format.text, offset=offset, resume=resume))
+
+
+def read_lines(slot: IndexSlot, source: int, *, newest_first: bool) -> Iterator[Line]:
+    """A source's console lines. Backwards, cursor movements reach no further than one stretch. Raises Unreadable."""
+    if not newest_first:
+        yield from assemble(_texts(slot, source, 0, None))
+        return
+    begun: list[Text] = []
+    count = len(slot.ask(lambda index: index.console(source)).offsets)
+    for stop in range(count, 0, -CHUNKS_AT_ONCE):
+        start = max(stop - CHUNKS_AT_ONCE, 0)
+        chunks = [*_texts(slot, source, start, stop), *begun]
+        if start:
+            begun, chunks = cut_first_lines(chunks)
+        yield from reversed(list(assemble(chunks)))
+
+
+def assemble(chunks: Iterable[Text]) -> Iterator[Line]:
+    """The lines that chunks in the order they were written leave behind."""
+    return (Line(*line) for line in resolve(chunks))
+
+
+def cut_first_lines(chunks: Sequence[Text]) -> tuple[list[Text], list[Text]]:
+    """Chunks up to the first line end of each stream, and the rest.
+
+    The first belong to lines that were begun before: they go behind the chunks that stand before these.
+    """
+    begun: list[Text] = []
+    rest: list[Text] = []
+    ended: set[bool] = set()
+    for chunk in chunks:
+        if chunk.stderr in ended:
+            rest.append(chunk)
+            continue
+        head, newline, tail = chunk.text.partition("\n")
+        begun.append(chunk._replace(text=head + newline))
+        if newline:
+            ended.add(chunk.stderr)
+            rest.append(chunk._replace(text=tail))
+    return begun, rest

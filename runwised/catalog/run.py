@@ -1,0 +1,323 @@
+"""One logical run over all its segments: a `RunView` that stands on its index, or until there is one on probes."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from runwised.catalog.extras import Extras, fill, last_values, old_exit, without_bookkeeping
+from runwised.catalog.output_log import find_output_log, goes_on_after
+from runwised.catalog.output_log import read_lines as read_lines_of_file
+from runwised.catalog.output_log import read_texts as read_texts_of_file
+from runwised.catalog.readback import read_lines, read_rows, read_texts
+from runwised.catalog.segment import Segment, Told, merge
+from runwised.catalog.signs import LogSays, Signs
+from runwised.catalog.slot import HealedTable
+from runwised.catalog.tracked import TrackedRun
+from runwised.formats.record import Alert, Definition, Exit, Identity, Row, Text
+from runwised.index.view import Condition, Line, Rewind, Source, Table
+
+FOR_EVER = 1e300
+NOT_READ = Condition("unknown", "not read yet", None)
+
+
+class Run(TrackedRun):
+    """See `runwised.index.view.RunView` for what the properties of that name say."""
+
+    def __init__(self, root: str, segments: Sequence[Segment], signs: Signs) -> None:
+        super().__init__(segments)
+        self.root = root
+        self.label = ""
+        """What it goes by where its own id is not unique in the project; else empty."""
+        self.current = NOT_READ
+        self._signs = signs
+        self._extras = Extras(self.parts[-1].found.folder)
+        self._told: Told | None = None
+        self._last: tuple[int | None, float | None] | None = None
+        self._history = HealedTable(self.slot, lambda index: index.history)
+        self._system = HealedTable(self.slot, lambda index: index.system)
+
+    def changed(self) -> None:
+        """Something it is read from, or its index, is not what it was."""
+        self._told = None
+        self._last = None
+        self._signs.forget()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to be found out unless its sources change."""
+        return self.is_settled(FOR_EVER) and self.indexed and not self.trouble
+
+    def is_settled(self, now: float) -> bool:
+        """Whether its condition cannot have changed since it was worked out."""
+        return self._signs.is_good(now)
+
+    def settle(self, now: float) -> None:
+        """Work out what it is doing."""
+        if self.size and not self.indexed and not any(part.is_probed for part in self.parts):
+            self.current = NOT_READ
+            return
+        self.current = self._signs.condition(self._says(), self.newest, now)
+
+    def _says(self) -> LogSays:
+        told, identity = self.told, self._identity
+        started = self.newest.said_start if self.newest.said_start is not None else identity.start_time
+        if self.indexed:
+            source = self.slot.ask(lambda index: index.sources[-1] if index.sources else None)
+            told_last = source is not None and source.key == self.newest.path
+            final = _final(source.exits) if source is not None and told_last else None
+            preempting = told_last and source is not None and any(mark.kind == "preempting" for mark in source.marks)
+            empty = identity.run_id is None and not self.history.total_rows
+        else:
+            final, preempting = told.exit, told.preempting
+            empty = identity.run_id is None and told.exit is None and told.step is None
+        return LogSays(
+            empty,
+            bool(empty and self.trouble),
+            final or self._old_exit(),
+            preempting,
+            self.host,
+            started,
+            self._last_row[1],
+        )
+
+    def _old_exit(self) -> Exit | None:
+        """Before 0.10 the end of a run stood in its metadata file (which later writers leave at "running")."""
+        return old_exit(self._extras.metadata) if self._is_old else None
+
+    @property
+    def _is_wandb(self) -> bool:
+        return self.newest.format_name in ("", "wandb") or self._is_old
+
+    @property
+    def _is_old(self) -> bool:
+        """Whether it was written before 0.10, when the files beside the log said what now stands in it."""
+        return self.newest.format_name.startswith("wandb-")
+
+    @property
+    def told(self) -> Told:
+        """What the probes say."""
+        if self._told is None:
+            self._told = merge(self.parts)
+        return self._told
+
+    @property
+    def _identity(self) -> Identity:
+        said = self.slot.ask(lambda index: index.identity) if self.indexed else self.told.identity
+        return fill(said, self._extras.metadata.identity) if self._is_old else said
+
+    @property
+    def _last_row(self) -> tuple[int | None, float | None]:
+        """Step of the last served row, and the newest time in the log."""
+        if self._last is None:
+            if self.indexed:
+                rows, samples = self.history.row_count, self.system.row_count
+                step = int(self.history.steps(rows - 1, rows)[0]) if rows else None
+                times = [float(self.history.times(rows - 1, rows)[0])] if rows else []
+                times += [float(self.system.times(samples - 1, samples)[0])] if samples else []
+                self._last = step, max((time for time in times if math.isfinite(time)), default=None)
+            else:
+                self._last = self.told.step, self.told.time
+        return self._last
+
+    @property
+    def id(self) -> str:
+        """See `RunView`."""
+        return self.label or self.own_id
+
+    @property
+    def own_id(self) -> str:
+        """The run id, as the log says or else the names of its folder and file."""
+        return self.parts[0].said_id
+
+    @property
+    def name(self) -> str:
+        """See `RunView`."""
+        return self._identity.name or self.id
+
+    @property
+    def project(self) -> str | None:
+        """See `RunView`."""
+        return self._identity.project or (None if self._is_wandb else os.path.basename(self.newest.found.folder))
+
+    @property
+    def entity(self) -> str | None:
+        """See `RunView`."""
+        return self._identity.entity
+
+    @property
+    def group(self) -> str | None:
+        """See `RunView`."""
+        return self._identity.group
+
+    @property
+    def job_type(self) -> str | None:
+        """See `RunView`."""
+        return self._identity.job_type
+
+    @property
+    def notes(self) -> str | None:
+        """See `RunView`."""
+        return self._identity.notes
+
+    @property
+    def tags(self) -> Sequence[str]:
+        """See `RunView`."""
+        return self._identity.tags or ()
+
+    @property
+    def sweep_id(self) -> str | None:
+        """See `RunView`."""
+        return self._identity.sweep_id
+
+    @property
+    def host(self) -> str | None:
+        """See `RunView`."""
+        return self._identity.host or self.facts.get("host")
+
+    @property
+    def created(self) -> float | None:
+        """See `RunView`."""
+        said = self.slot.ask(lambda index: index.created) if self.indexed else self.told.created
+        if said is None and not self._is_wandb and self.history.row_count:
+            first = float(self.history.times(0, 1)[0])
+            said = first if math.isfinite(first) else None
+        return said if said is not None else self.parts[0].started or None
+
+    @property
+    def updated(self) -> float | None:
+        """See `RunView`."""
+        last = self._last_row[1]
+        if self.current.state in ("running", "unknown", "empty") or last is None:
+            signs = [last or 0.0, *(part.grown_at or 0.0 for part in self.parts), self.newest.changed_at]
+            return max(signs) or None
+        return last
+
+    @property
+    def condition(self) -> Condition:
+        """See `RunView`."""
+        return self.current
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """See `RunView`."""
+        read = self.read_to
+        return [
+            Source(self._relative(part.path), part.format_name, part.size, max(part.size - read.get(part.path, 0), 0))
+            for part in self.parts
+            if part.path
+        ]
+
+    def _relative(self, path: str) -> str:
+        below = self.root.rstrip(os.sep) + os.sep
+        return path.removeprefix(below)
+
+    @property
+    def segments(self) -> int:
+        """See `RunView`."""
+        return len(self._starts)
+
+    @property
+    def indexed(self) -> bool:
+        """See `RunView`."""
+        return self.slot.filled
+
+    @property
+    def step(self) -> int | None:
+        """See `RunView`."""
+        return self._last_row[0]
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """See `RunView`."""
+        said = self.slot.ask(lambda index: index.facts) if self.indexed else self.told.facts
+        return said if "program" in said else {**self._extras.metadata.facts, **said}
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """See `RunView`."""
+        said = without_bookkeeping(self.slot.ask(lambda index: index.config) if self.indexed else self.told.config)
+        return said or without_bookkeeping(self._extras.config)
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """See `RunView`. Where nothing says it (writers up to 0.17 do so only at the end): each key's last value."""
+        said = without_bookkeeping(self.slot.ask(lambda index: index.summary) if self.indexed else self.told.summary)
+        if any(not key.startswith("_") for key in said):
+            return said
+        kept = without_bookkeeping(self._extras.summary)
+        return {**last_values(self.history), **kept, **said}
+
+    @property
+    def definitions(self) -> Sequence[Definition]:
+        """See `RunView`."""
+        return self.slot.ask(lambda index: index.definitions)
+
+    @property
+    def alerts(self) -> Sequence[Alert]:
+        """See `RunView`."""
+        return self.slot.ask(lambda index: index.alerts)
+
+    @property
+    def rewinds(self) -> Sequence[Rewind]:
+        """See `RunView`."""
+        return self.slot.ask(lambda index: index.rewinds)
+
+    @property
+    def damage(self) -> Mapping[str, int]:
+        """See `RunView`."""
+        return self.slot.ask(lambda index: index.damage)
+
+    @property
+    def history(self) -> Table:
+        """See `RunView`."""
+        return self._history
+
+    @property
+    def system(self) -> Table:
+        """See `RunView`."""
+        return self._system
+
+    def rows(self, start: int, stop: int) -> Iterator[tuple[int, Row]]:
+        """See `RunView`. Raises Unreadable."""
+        return read_rows(self.slot, max(start, 0), min(stop, self.history.total_rows))
+
+    def console(self, *, newest_first: bool = False) -> Iterator[Line]:
+        """See `RunView`. Raises Unreadable."""
+        for part in reversed(self._starts) if newest_first else self._starts:
+            source, path = self._console(part)
+            if path is not None:
+                yield from read_lines_of_file(path, newest_first=newest_first)
+            elif source is not None:
+                yield from read_lines(self.slot, source, newest_first=newest_first)
+
+    def texts(self) -> Iterator[Text]:
+        """See `RunView`. Raises Unreadable."""
+        for part in self._starts:
+            source, path = self._console(part)
+            if path is not None:
+                yield from read_texts_of_file(path)
+            elif source is not None:
+                yield from read_texts(self.slot, source)
+
+    @property
+    def _starts(self) -> list[Segment]:
+        """One for each folder, oldest first: runs from before 0.10 kept two files in one."""
+        return list({part.found.folder: part for part in self.parts}.values())
+
+    def _console(self, part: Segment) -> tuple[int | None, str | None]:
+        """The segment's number as a source, and its ``output.log`` where that reaches further than the source."""
+        read = self.slot.logs[: len(self.slot.offsets)]
+        source = next((number for number, log in enumerate(read) if log.path == part.path), None)
+        path = find_output_log(part.found.folder)
+        if path is None or source is None:
+            return source, path
+        last = next(read_lines(self.slot, source, newest_first=True), None)
+        return source, path if last is None or goes_on_after(path, last) else None
+
+
+def _final(exits: Sequence[Exit]) -> Exit | None:
+    """The exit that ended the run; one that only ended a writer where there is no other."""
+    return next((found for found in reversed(exits) if not found.not_complete), exits[-1] if exits else None)

@@ -1,0 +1,96 @@
+"""Off the hot path: saves what was folded in memory, and keeps what stays in memory within a bound."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import anyio.to_thread
+
+from runwised.catalog.growth import KEPT_BYTES, Growth
+from runwised.catalog.run import Run
+from runwised.index.sidecar import SidecarDamaged, SidecarVersion
+
+WARM_BYTES = 48 << 20
+"""What all indexes in memory may take together, about."""
+PAUSE_SECONDS = 30.0
+BYTES_A_SECOND = 1 << 20
+"""A live run's sidecar is written again after `PAUSE_SECONDS`, and not faster than this on the whole."""
+
+
+class Saving:
+    """Looks after the indexes of all runs."""
+
+    def __init__(self, growth: Growth) -> None:
+        self._growth = growth
+
+    async def tidy(self, runs: Iterable[Run], *, at_once: bool = False) -> None:
+        """Save what is due, and take from memory what is too much there."""
+        known = sorted(runs, key=lambda run: run.slot.asked_at)
+        for run in known:
+            over = run.current.state != "running"
+            if run.slot.warm is not None and not run.slot.is_saved and (at_once or over or self._is_due(run)):
+                await self._save(run)
+            if over:
+                self._unload(run)
+            await self._save_kept(run)
+        await self._bound_warm(known)
+        self._bound_kept(known)
+
+    async def _bound_warm(self, runs: Iterable[Run]) -> None:
+        total = sum(run.slot.warm.index.nbytes for run in runs if run.slot.warm is not None)
+        for run in runs:
+            if total > WARM_BYTES and run.slot.warm is not None:
+                total -= run.slot.warm.index.nbytes
+                if run.slot.is_saved or await self._save(run):
+                    self._unload(run)
+
+    def _bound_kept(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            if self._growth.store.kept_bytes > KEPT_BYTES and run.slot.kept is not None:
+                run.is_dropped = True
+                run.slot.clear()
+                self._growth.owe(run)
+
+    def _is_due(self, run: Run) -> bool:
+        pause = max(PAUSE_SECONDS, run.slot.saved_bytes / BYTES_A_SECOND)
+        return time.monotonic() - run.slot.saved_at > pause
+
+    async def _save(self, run: Run) -> bool:
+        """Write the sidecar; what is folded after it was encoded is saved the next time."""
+        slot, path = run.slot, self._growth.sidecar_path(run)
+        if slot.warm is None or not path:
+            return False
+        warm = slot.warm
+        async with slot.lock:
+            read = warm.read_bytes
+            parts = await anyio.to_thread.run_sync(warm.parts)
+        slot.saved_at, slot.saved_bytes = time.monotonic(), sum(map(len, parts))
+        if await anyio.to_thread.run_sync(self._growth.store.write, path, parts):
+            slot.is_saved = slot.warm is warm and warm.read_bytes == read
+        return slot.is_saved
+
+    async def _save_kept(self, run: Run) -> None:
+        """The cache can be written again: put there what was kept in memory."""
+        kept, path = run.slot.kept, self._growth.sidecar_path(run)
+        if kept is None or not path or not await anyio.to_thread.run_sync(self._growth.store.write, path, [kept.data]):
+            return
+        if run.slot.kept is kept:
+            self._replace(run, path)
+
+    def _unload(self, run: Run) -> None:
+        """Have the saved sidecar stand for the index in memory; where none could be saved, its bytes."""
+        slot = run.slot
+        if slot.warm is None:
+            return
+        path = self._growth.sidecar_path(run)
+        if not path:
+            slot.put_file(self._growth.store.keep(slot.warm.parts()))
+        elif slot.is_saved:
+            self._replace(run, path)
+
+    def _replace(self, run: Run, path: str) -> None:
+        try:
+            run.slot.put_file(self._growth.store.open(path))
+        except (OSError, SidecarDamaged, SidecarVersion):
+            run.slot.is_saved = False

@@ -1,0 +1,219 @@
+"""One source of a run: what was last seen of its file, and what the file's head and tail say."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import anyio.to_thread
+from msgspec.structs import asdict, replace
+
+from runwised.catalog.discover import Found
+from runwised.catalog.identity import Seen, look, seen
+from runwised.catalog.loose import read_head
+from runwised.catalog.warm import Log, open_source
+from runwised.formats import choose
+from runwised.formats.record import Exit, Format, Identity, Probe
+
+HEAD_BYTES = 64 << 10
+TAIL_BYTES = 128 << 10
+CHOICE_BYTES = 4096
+SHORTEST_BYTES = 7
+"""A file shorter than any header is one that has only just been made."""
+
+
+class Segment:
+    """One start of a run's program, and the log it left."""
+
+    def __init__(self, found: Found) -> None:
+        self.found = found
+        self.path = found.path
+        """The log; empty while there is none."""
+        self.seen: Seen | None = None
+        self.asked = 0
+        """Its size when a question last asked."""
+        self.grown_at: float | None = None
+        """When we saw it grow, epoch seconds."""
+        self.probe: Probe | None = None
+        self.run_id: str | None = None
+        """As the log itself says; None while that is not known."""
+        self.said_start: float | None = None
+        self.error = ""
+        """Why it cannot be read."""
+        self._named_start = _epoch(found.started)
+        self._probed: Seen | None = None
+        self._format: Format | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes in the log when it was last looked at."""
+        return self.seen.size if self.seen else 0
+
+    @property
+    def changed_at(self) -> float:
+        """Modification time of the log, epoch seconds; 0 while there is none."""
+        return self.seen.mtime_ns / 1e9 if self.seen else 0.0
+
+    @property
+    def started(self) -> float:
+        """Epoch seconds: as the log says, else as the folder's name does, else when the file was last changed."""
+        return self.said_start or self._named_start or self.changed_at
+
+    @property
+    def said_id(self) -> str:
+        """The run id, as the log says or else the names of its folder and file."""
+        return self.run_id or self.found.run_id
+
+    @property
+    def is_probed(self) -> bool:
+        """Whether the probe stands on the file as it was last seen."""
+        return self._probed is not None and self._probed == self.seen
+
+    def look(self, now: float) -> bool:
+        """One stat; whether anything changed since the last one."""
+        before = self.seen
+        if not self.path:
+            return False
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            self.seen, self.asked = None, 0
+            return before is not None
+        if before == (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns):
+            return False
+        self.seen = seen(found) if stat.S_ISREG(found.st_mode) else None
+        self.asked = self.size
+        if before is not None and self.seen is not None and self.seen.size > before.size:
+            self.grown_at = now
+        return True
+
+    def look_again(self) -> None:
+        """One stat more, in the middle of a question."""
+        self.seen = look(self.path) if self.path else None
+
+    async def read_probe(self) -> None:
+        """Read the head and the tail, on another thread: disks may be slow. `error` says when that fails."""
+        if self.is_probed:
+            return
+        self._probed, self.error, self.probe = self.seen, "", None
+        if self.seen is None or not self.seen.size:
+            return
+        try:
+            ends = await anyio.to_thread.run_sync(_read_ends, self.path)
+        except OSError as error:
+            self.error = f"{self.path}: {error.strerror}"
+            return
+        form = self.choose_format()
+        if form is None:
+            self.error = self.error or f"{self.path}: not a log of a known format"
+            return
+        try:
+            self.probe = form.probe(*ends)
+        except Exception as error:  # noqa: BLE001 - the boundary: one log must not keep the others from their answer
+            self.error = f"{self.path}: cannot be probed: {error!r}"
+            return
+        self.run_id = self.probe.identity.run_id
+        self.said_start = self.probe.identity.start_time
+        self.check_start()
+
+    def check_start(self) -> None:
+        """Set `error` where the log says nothing and its first bytes are why."""
+        form = self.choose_format()
+        if self.run_id is not None or form is None or self.size < SHORTEST_BYTES:
+            return
+        try:
+            head = read_head(self.path, CHOICE_BYTES)
+        except OSError as error:
+            self.error = f"{self.path}: {error.strerror}"
+            return
+        if not form.probe(head, head, 0).header:
+            self.error = f"{self.path}: does not begin as a {form.name} log does"
+
+    def forget_probe(self) -> None:
+        """The index knows more."""
+        self.probe = self._probed = None
+
+    def choose_format(self) -> Format | None:
+        """How the log is read, by its name or else by its first bytes; None where no format knows it."""
+        if self._format is None and self.path:
+            name = os.path.basename(self.path)
+            self._format = choose(name, b"")
+            if self._format is None:
+                try:
+                    self._format = choose(name, read_head(self.path, CHOICE_BYTES))
+                except OSError as error:
+                    self.error = f"{self.path}: {error.strerror}"
+        return self._format
+
+    @property
+    def format_name(self) -> str:
+        """Name of the log's format; empty where none knows it."""
+        form = self.choose_format()
+        return form.name if form else ""
+
+    def log(self) -> Log | None:
+        """The source to index; None while there is nothing to read."""
+        form = self.choose_format() if self.seen is not None else None
+        return Log(self.path, form) if form else None
+
+
+def _epoch(named: str) -> float:
+    """Epoch seconds of the local time in a folder's name; 0 where there is none."""
+    try:
+        return time.mktime(time.strptime(named, "%Y%m%d_%H%M%S"))
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _read_ends(path: str) -> tuple[bytes, bytes, int]:
+    descriptor = open_source(path)
+    try:
+        size = os.fstat(descriptor).st_size
+        head = os.pread(descriptor, HEAD_BYTES, 0)
+        offset = max(size - TAIL_BYTES, 0)
+        return head, os.pread(descriptor, TAIL_BYTES, offset), offset
+    finally:
+        os.close(descriptor)
+
+
+class Told(NamedTuple):
+    """What the heads and tails of all segments of a run say together; later segments win."""
+
+    identity: Identity
+    created: float | None
+    facts: Mapping[str, Any]
+    config: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    step: int | None
+    time: float | None
+    exit: Exit | None
+    preempting: bool
+
+
+def merge(segments: Sequence[Segment]) -> Told:
+    """Put the probes together."""
+    probes = [segment.probe for segment in segments if segment.probe is not None]
+    identity = Identity()
+    facts: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
+    for probe in probes:
+        said = {name: value for name, value in asdict(probe.identity).items() if value is not None}
+        identity = replace(identity, **said)
+        facts.update(probe.facts)
+        summary.update(probe.summary)
+    last = probes[-1] if probes and segments[-1].probe is not None else None
+    starts = [probe.identity.start_time for probe in probes if probe.identity.start_time is not None]
+    return Told(
+        identity,
+        starts[0] if starts else None,
+        facts,
+        next((probe.config for probe in reversed(probes) if probe.config), {}),
+        summary,
+        next((probe.step for probe in reversed(probes) if probe.step is not None), None),
+        next((probe.time for probe in reversed(probes) if probe.time is not None), None),
+        last.exit if last else None,
+        last is not None and last.preempting,
+    )

@@ -1,0 +1,241 @@
+"""Sidecar files in the cache folder: written whole or not at all, read with `pread`, never mapped."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import itertools
+import os
+import re
+import socket
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from weakref import WeakSet
+
+from runwised.catalog.processes import lives
+
+SUFFIX = ".rwx"
+TEMPORARY = re.compile(r"\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-\d+\.tmp")
+STRAY_SECONDS = 86_400.0
+MOST_OPEN = 64
+MOST_BYTES = 10 << 30
+RETRY_SECONDS = (5.0, 600.0)
+"""How long a failed write keeps further ones away: at first, and at most (it doubles)."""
+
+_numbers = itertools.count()
+
+
+def write_file(path: str, parts: Iterable[bytes]) -> None:
+    """Put a file in place as a whole: it is there with every byte on disk, or the old one still is. Raises OSError."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    temporary = os.path.join(folder, f".{_host()}-{os.getpid()}-{next(_numbers)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            for part in parts:
+                _write_all(descriptor, part)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        # On a disk that runs full a write may be short without an error: the next one then tells.
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _host() -> str:
+    return hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
+
+
+class SidecarFile:
+    """One sidecar, open for reading. It goes on reading the same file when another takes its name."""
+
+    def __init__(self, path: str, opened: Callable[[SidecarFile], None] | None = None) -> None:
+        self.path = path
+        self._opened = opened
+        self._descriptor = -1
+        self._signature: tuple[int, ...] | None = None
+        self.size = self._open()
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """The bytes there; fewer at the end of the file. Raises OSError."""
+        if self._descriptor < 0:
+            self._open()
+        return os.pread(self._descriptor, length, offset)
+
+    def _open(self) -> int:
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        found = os.fstat(descriptor)
+        signature = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        if self._signature not in (None, signature):
+            os.close(descriptor)
+            raise FileNotFoundError(errno.ESTALE, "replaced by another", self.path)
+        self._descriptor, self._signature = descriptor, signature
+        if self._opened is not None:
+            self._opened(self)
+        return found.st_size
+
+    def close(self) -> None:
+        """Give the descriptor back; the next read opens the file again."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        if getattr(self, "_descriptor", -1) >= 0:
+            self.close()
+
+
+class MemoryFile:
+    """A sidecar that could not be saved."""
+
+    def __init__(self, data: bytes) -> None:
+        self.size = len(data)
+        self.data = data
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """The bytes there; fewer at the end."""
+        return self.data[offset : offset + length]
+
+
+class Store:
+    """The cache folder. Where it cannot be written nothing fails: indexes stay in memory, and `note` says why."""
+
+    def __init__(self, cache: Path | None) -> None:
+        self.folder = str(cache / "runs") if cache is not None else None
+        self.note = ""
+        self._open: OrderedDict[int, SidecarFile] = OrderedDict()
+        self._lock = threading.Lock()
+        self._kept: WeakSet[MemoryFile] = WeakSet()
+        self._retry_at = 0.0
+        self._wait = RETRY_SECONDS[0]
+
+    def prepare(self) -> None:
+        """Make the folder, and remove what a killed writer left."""
+        if self.folder is None:
+            return
+        try:
+            os.makedirs(self.folder, mode=0o700, exist_ok=True)
+            if os.stat(self.folder).st_uid != os.geteuid():
+                raise PermissionError(errno.EPERM, "belongs to another user", self.folder)
+            _remove_strays(self.folder)
+        except OSError as error:
+            self.failed(error)
+
+    @property
+    def usable(self) -> bool:
+        """Whether writing is worth a try."""
+        return self.folder is not None and time.monotonic() >= self._retry_at
+
+    def path(self, run_folder: str, run_id: str) -> str:
+        """Where the sidecar of a run lies whose first segment is in that folder; empty without a cache."""
+        if self.folder is None:
+            return ""
+        readable = re.sub(r"[^A-Za-z0-9_-]", "_", run_id)[:40]
+        name = f"{readable}-{_short_hash(os.path.join(run_folder, run_id))}{SUFFIX}"
+        return os.path.join(self.folder, _short_hash(os.path.dirname(run_folder)), name)
+
+    def write(self, path: str, parts: Iterable[bytes]) -> bool:
+        """Save a sidecar; False when it could not be."""
+        if not path or not self.usable:
+            return False
+        try:
+            write_file(path, parts)
+        except OSError as error:
+            self.failed(error)
+            return False
+        self.note, self._wait = "", RETRY_SECONDS[0]
+        return True
+
+    def failed(self, error: OSError) -> None:
+        """Take note of a write that failed, here or in a worker; nothing is written for a while."""
+        self.note = f"the cache cannot be written ({error.strerror or error}): indexes are kept in memory only"
+        self._retry_at = time.monotonic() + self._wait
+        self._wait = min(2 * self._wait, RETRY_SECONDS[1])
+
+    def open(self, path: str) -> SidecarFile:
+        """The sidecar there. Raises OSError."""
+        return SidecarFile(path, self._note_open)
+
+    def _note_open(self, file: SidecarFile) -> None:
+        with self._lock:
+            self._open[id(file)] = file
+            closing = [self._open.popitem(last=False)[1] for _ in range(len(self._open) - MOST_OPEN)]
+        for each in closing:
+            each.close()
+
+    def keep(self, parts: Iterable[bytes]) -> MemoryFile:
+        """Hold a sidecar in memory."""
+        file = MemoryFile(b"".join(parts))
+        self._kept.add(file)
+        return file
+
+    @property
+    def kept_bytes(self) -> int:
+        """What all sidecars held in memory take."""
+        return sum(file.size for file in self._kept)
+
+    def prune(self) -> None:
+        """Remove the sidecars that were not opened or written for the longest time, beyond `MOST_BYTES` together."""
+        found = sorted(_sidecars(self.folder)) if self.folder is not None else []
+        total = sum(size for _, size, _ in found)
+        for _, size, path in found:
+            if total <= MOST_BYTES:
+                return
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            total -= size
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+def _sidecars(folder: str) -> Iterator[tuple[float, int, str]]:
+    """When each was last used, its size and its path."""
+    for parent, _, names in os.walk(folder):
+        for path in (os.path.join(parent, name) for name in names if name.endswith(SUFFIX)):
+            with contextlib.suppress(OSError):
+                found = os.stat(path)
+                yield max(found.st_atime, found.st_mtime), found.st_size, path
+
+
+def _remove_strays(folder: str) -> None:
+    """Temporaries of writers of this host that are gone, and any that are a day old."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            made = TEMPORARY.fullmatch(name)
+            if made is None:
+                continue
+            path = os.path.join(parent, name)
+            with contextlib.suppress(OSError):
+                gone = made["host"] == _host() and not lives(int(made["pid"]))
+                if gone or time.time() - os.stat(path).st_mtime > STRAY_SECONDS:
+                    os.unlink(path)
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()

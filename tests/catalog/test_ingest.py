@@ -1,0 +1,187 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from runwised.catalog import Catalog, ingest
+from runwised.catalog.processes import process
+
+pytestmark = pytest.mark.anyio
+
+SEVERAL = ("0.31.0-finished", "0.28.2-failed", "0.21.4-resumed", "0.16.6-finished", "0.17.5-core")
+
+DAEMON = """
+import sys, anyio
+from runwised.catalog import Catalog
+async def main():
+    catalog = Catalog(None, workers=1, inline_bytes=0)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(catalog.run)
+        project = await catalog.view(sys.argv[1], {})
+        await catalog.indexed(project, [run.id for run in project.runs])
+        print("indexed", flush=True)
+        await anyio.sleep_forever()
+anyio.run(main)
+"""
+
+
+@asynccontextmanager
+async def living(catalog: Catalog) -> AsyncIterator[Catalog]:
+    """A catalog with its background."""
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(catalog.run)
+            yield catalog
+            tasks.cancel_scope.cancel()
+        await catalog.close()
+
+
+def workers(parent: int) -> list[int]:
+    found = [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+    commands = {pid: living for pid in found if (living := process(pid)) is not None}
+    return [pid for pid, worker in commands.items() if "catalog.worker" in worker.command]
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    with anyio.fail_after(20):
+        while not happened():
+            await anyio.sleep(0.01)
+
+
+async def test_the_first_answer_about_a_folder_never_seen_comes_from_probes(
+    add_run: Callable[..., Path], tmp_path: Path, truth: Callable[[str], dict[str, Any]]
+) -> None:
+    for fixture in SEVERAL:
+        add_run(fixture)
+    project = await Catalog(None, inline_bytes=0).view(str(tmp_path / "proj"), {})
+    assert project.unindexed == len(project.runs) == len(SEVERAL)
+    said = {run.id: (run.condition.state, run.condition.exit_code, run.step, run.project) for run in project.runs}
+    for fixture in SEVERAL:
+        last = truth(fixture)["runs"][-1]
+        state = truth(fixture)["state"], last["exit_code"], last["last_step"], "fixture-proj"
+        assert said[last["run"]["run_id"]] == state
+    assert all(not run.indexed and run.history.row_count == 0 for run in project.runs)
+    assert all(run.summary["epoch"] >= 1 for run in project.runs if run.id != "fx6ea763")
+
+
+@pytest.mark.parametrize("cached", [True, False])
+async def test_workers_make_the_same_index_as_is_made_in_place(
+    cached: bool, add_run: Callable[..., Path], tmp_path: Path, ask: Any, picture: Any
+) -> None:
+    for fixture in SEVERAL:
+        add_run(fixture)
+    expected = {run.id: picture(run) for run in (await ask(Catalog(None), tmp_path / "proj")).runs}
+    async with living(Catalog(tmp_path / "cache" if cached else None, workers=2, inline_bytes=0)) as catalog:
+        project = await ask(catalog, tmp_path / "proj")
+        assert {run.id: picture(run) for run in project.runs} == expected
+        assert project.unindexed == 0
+    assert len(list((tmp_path / "cache").rglob("*.rwx"))) == (len(SEVERAL) if cached else 0)
+
+
+async def test_a_run_that_is_asked_for_is_indexed_before_newer_ones(
+    add_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    for fixture in SEVERAL:
+        add_run(fixture)
+    async with living(Catalog(None, workers=1, inline_bytes=0)) as catalog:
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        oldest = project.runs[-1]
+        project = await catalog.indexed(project, [oldest.id])
+        assert oldest.indexed
+        assert project.unindexed > 0
+
+
+async def test_much_growth_is_left_to_a_worker_and_counted_as_unread_meanwhile(
+    add_run: Callable[..., Path], tmp_path: Path, ask: Any, picture: Any
+) -> None:
+    log = add_run("0.31.0-finished")
+    data = log.read_bytes()
+    os.truncate(log, 50_000)
+    async with living(Catalog(tmp_path / "cache", inline_bytes=60_000)) as catalog:
+        (run,) = (await ask(catalog, tmp_path / "proj")).runs
+        with log.open("ab") as file:
+            file.write(data[50_000:])
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        assert run.sources[0].unread_bytes == len(data) - 50_000
+        await catalog.indexed(project, [run.id])
+        assert run.sources[0].unread_bytes == 0
+        assert picture(run) == picture((await ask(Catalog(None), tmp_path / "proj")).runs[0])
+
+
+async def test_a_run_whose_worker_dies_is_indexed_by_the_next(
+    add_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = tmp_path / "died"
+    deadly = (
+        f"import os\nif not os.path.exists({str(marker)!r}):\n    open({str(marker)!r}, 'w').close(); os._exit(9)\n"
+    )
+    monkeypatch.setattr(ingest, "COMMAND", deadly + ingest.COMMAND)
+    add_run("0.31.0-finished")
+    async with living(Catalog(tmp_path / "cache", workers=1, inline_bytes=0)) as catalog:
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        await until(lambda: project.runs[0].indexed)
+        assert marker.exists()
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        assert project.notes == ()
+
+
+async def test_a_run_no_worker_survives_is_given_up_and_noted(
+    add_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "COMMAND", "import os; os._exit(9)")
+    add_run("0.31.0-finished")
+    async with living(Catalog(tmp_path / "cache", workers=1, inline_bytes=0)) as catalog:
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        await until(lambda: project.runs[0].failures >= 3)
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        assert project.notes == ("the worker process died",)
+        assert project.runs[0].condition.state == "finished"
+
+
+async def test_workers_without_work_are_let_go(
+    add_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "IDLE_SECONDS", 0.1)
+    add_run("0.31.0-finished")
+    async with living(Catalog(None, workers=1, inline_bytes=0)) as catalog:
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        await until(lambda: bool(workers(os.getpid())))
+        await until(lambda: project.runs[0].indexed)
+        await until(lambda: not workers(os.getpid()))
+
+
+async def test_workers_work_at_low_priority_and_end_when_the_daemon_is_killed(
+    add_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    add_run("0.31.0-finished")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", DAEMON, str(tmp_path / "proj")], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert daemon.stdout is not None
+    assert daemon.stdout.readline() == "indexed\n"
+    (worker,) = workers(daemon.pid)
+    assert os.getpriority(os.PRIO_PROCESS, worker) == 10
+    os.kill(daemon.pid, signal.SIGKILL)
+    daemon.communicate()
+    await until(lambda: process(worker) is None)
+
+
+async def test_a_run_whose_names_are_no_utf8_is_indexed_saved_and_restored_like_any_other(
+    add_run: Callable[..., Path], tmp_path: Path, ask: Any
+) -> None:
+    log = add_run("0.31.0-finished")
+    folder = log.parent.rename(log.parents[1] / os.fsdecode(b"offline-run-20260102_030405-\xff\xfe"))
+    (folder / log.name).rename(folder / os.fsdecode(b"run-\xff\xfe.wandb"))
+    for started in (1, 2):
+        async with living(Catalog(tmp_path / "cache", inline_bytes=0)) as catalog:
+            (run,) = (await ask(catalog, tmp_path / "proj")).runs
+            assert (run.id, run.history.row_count) == ("fxb2c515", 201)
+            assert catalog.status()["restored"] == started - 1
