@@ -1,1 +1,65 @@
-"""One file per question: answer(query, view) and render(answer, page)."""
+"""One file per question: `answer` and `render`, two pure functions; here the registry of all of them.
+
+* ``answer(query, view) -> Reply``: the typed answer, whole and exact.
+* ``render(reply, page, query, view) -> None``: the same as text. The view is there for what only the text shows
+  (trends, handles, the next command); the reply is what `answer` gave for this query and view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+from runwise_protocol.queries.about import ShowConfig, ShowNotes
+from runwise_protocol.queries.compare import Compare
+from runwise_protocol.queries.history import History
+from runwise_protocol.queries.live import Live
+from runwise_protocol.queries.log import Log
+from runwise_protocol.queries.metrics import ListKeys, ShowStats
+from runwise_protocol.queries.raw import Export, Raw
+from runwise_protocol.queries.run import Latest, ShowRun
+from runwise_protocol.queries.runs import ListRuns
+from runwise_protocol.query import Form, Query, Reply
+
+from runwised.queries import compare, config, export, history, keys, live, log, notes, raw, run, runs, stats
+from runwised.queries.project import ProjectView
+from runwised.queries.tabular import Objects, flattened, keyed, listed
+from runwised.render.page import Page
+
+
+class Handler(NamedTuple):
+    """How one query is answered."""
+
+    answer: Callable[[Any, ProjectView], Reply]
+    render: Callable[[Any, Page, Any, ProjectView], None]
+    waits_for: Literal["whole", "short", "none"]
+    """What it waits for: the whole index of the runs it names, the same only where it is soon made, or nothing."""
+    objects: Callable[[Reply], Objects] | None = None
+    """The objects that jsonl and csv write; None: these forms make no sense."""
+    stream: Callable[[Any, ProjectView, Form], Iterator[str]] | None = None
+    """For answers too long to hold: the text in chunks, instead of `render`; forms text, csv and jsonl."""
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """The forms it can be written in."""
+        if self.stream:
+            return ("text", "csv", "jsonl")
+        return ("text", "md", "csv", "json", "jsonl") if self.objects else ("text", "md", "json")
+
+
+HANDLERS: dict[type[Query], Handler] = {
+    ListRuns: Handler(runs.answer, runs.render, "none", listed("runs")),
+    Latest: Handler(run.answer, run.render, "short", keyed("metrics")),
+    ShowRun: Handler(run.answer, run.render, "short", keyed("metrics")),
+    ListKeys: Handler(keys.answer, keys.render, "whole", listed("keys")),
+    ShowStats: Handler(stats.answer, stats.render, "whole", keyed("metrics")),
+    History: Handler(history.answer, history.render, "whole", keyed("series")),
+    Raw: Handler(raw.answer, raw.render, "whole", listed("rows")),
+    ShowConfig: Handler(config.answer, config.render, "whole", flattened("config")),
+    ShowNotes: Handler(notes.answer, notes.render, "whole"),
+    Log: Handler(log.answer, log.render, "whole", listed("lines")),
+    Live: Handler(live.answer, live.render, "none", listed("runs")),
+    Compare: Handler(compare.answer, compare.render, "whole", compare.objects),
+    Export: Handler(export.answer, export.render, "whole", stream=export.stream),
+}
+"""One line per query."""

@@ -1,0 +1,103 @@
+"""Which run a reference means, and the shortest reference that means a run."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from runwise_protocol.errors import Kind, RunwiseError
+
+from runwised.index.view import RunView
+from runwised.queries.project import ProjectView
+from runwised.render.untrusted import clean
+
+_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+?)/?$")
+_PLAIN = re.compile(r"[\w./:@+][\w./:@+-]{0,31}", re.ASCII)
+"""Names that need no quotes in a shell and are no longer than an id would be worth."""
+
+
+def resolve(ref: str | None, view: ProjectView) -> RunView:
+    """The run a reference means: exact id, exact name, or the beginning of one id or of one name.
+
+    None means the run that was started last. The name of a run's folder (``run-20240131_120000-ID``) will do too.
+    Raises RunwiseError: AMBIGUOUS when several runs are meant, NOT_FOUND when none is.
+    """
+    runs = view.runs
+    if not runs:
+        raise RunwiseError(Kind.NOT_FOUND, f"no runs under {clean(view.root)}", "runwise list")
+    if ref is None:
+        return runs[0]
+    folder = _FOLDER.search(ref)
+    for text in (ref, folder[1]) if folder else (ref,):
+        for found in _readings(text, runs):
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise _ambiguous(ref, found, view)
+    raise _unknown(ref, runs)
+
+
+def _readings(ref: str, runs: Sequence[RunView]) -> Iterable[list[RunView]]:
+    """The runs a reference could mean, reading by reading, the strictest first."""
+    yield [run for run in runs if run.id == ref]
+    yield [run for run in runs if run.name == ref]
+    if ref:
+        yield [run for run in runs if run.id.startswith(ref)]
+        yield [run for run in runs if run.name.startswith(ref)]
+
+
+def _ambiguous(ref: str, found: Sequence[RunView], view: ProjectView) -> RunwiseError:
+    known = handles(found[:8], view)
+    listed = ", ".join(
+        f"{known[run.id]} ({clean(run.name)})" if run.name not in (run.id, known[run.id]) else known[run.id]
+        for run in found[:8]
+    )
+    rest = f" and {len(found) - 8} more" if len(found) > 8 else ""
+    message = f"'{clean(ref)}' is ambiguous: {listed}{rest}"
+    return RunwiseError(Kind.AMBIGUOUS, message, "runwise list")
+
+
+def _unknown(ref: str, runs: Sequence[RunView]) -> RunwiseError:
+    known = list(dict.fromkeys(name for run in runs for name in (run.name, run.id)))
+    near = difflib.get_close_matches(ref[:100], known, n=3, cutoff=0.4)
+    nearest = f"; nearest: {', '.join(clean(name) for name in near)}" if near else ""
+    return RunwiseError(Kind.NOT_FOUND, f"no run '{clean(ref)[:100]}'{nearest}", "runwise list")
+
+
+def handle(run: RunView, view: ProjectView) -> str:
+    """The shortest reference that means this run and no other: its name, or else the beginning of its id."""
+    return handles([run], view)[run.id]
+
+
+def handles(runs: Sequence[RunView], view: ProjectView) -> dict[str, str]:
+    """The `handle` of each of several runs, by id."""
+    names = Counter(run.name for run in view.runs)
+    ids = [run.id for run in view.runs]
+    return {run_id: _handle(run_id, name, names, ids) for run_id, name in ((run.id, run.name) for run in runs)}
+
+
+def _handle(run_id: str, name: str, names: Mapping[str, int], ids: Sequence[str]) -> str:
+    if name != run_id and names[name] == 1 and _PLAIN.fullmatch(name) and name not in ids:
+        return name
+    return short_id(run_id, ids, names)
+
+
+_RANDOM = 8
+"""Characters of an id that W&B makes up."""
+
+
+def short_id(run_id: str, ids: Iterable[str], names: Iterable[str] = ()) -> str:
+    """The beginning of an id, four characters or more, that no other id begins with and no run is called.
+
+    Only ids as W&B makes them up are cut: one that a person chose says something.
+    """
+    if len(run_id) != _RANDOM or not run_id.isalnum():
+        return run_id
+    others = [other for other in ids if other != run_id]
+    for length in range(4, len(run_id)):
+        others = [other for other in others if other.startswith(run_id[:length])]
+        if not others and run_id[:length] not in names:
+            return run_id[:length]
+    return run_id

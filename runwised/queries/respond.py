@@ -1,0 +1,104 @@
+"""From a query to what is sent back: the typed reply, and its text in the form that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.queries.compare import Compare
+from runwise_protocol.query import Look, Query, Reply
+
+from runwised.index.view import RunView
+from runwised.queries import HANDLERS, Handler
+from runwised.queries.asked import asked, counted
+from runwised.queries.compare import sides_of
+from runwised.queries.freshness import damaged, unread
+from runwised.queries.project import ProjectView
+from runwised.queries.resolve import handle, resolve
+from runwised.queries.tabular import json_line, objects_csv, plain
+from runwised.render.page import Page
+
+_COUNTS = ("limit", "samples", "tail")
+"""Fields that say how much is wanted: where one is given, the default budget does not bind."""
+_HUMAN = 4
+"""A person's page may cost more by this factor: alignment and sparklines are for the eye, which pays nothing."""
+
+
+class Written(NamedTuple):
+    """An answer, ready to send."""
+
+    reply: Reply
+    chunks: Iterator[str]
+    """The text; joined it is the whole of it."""
+    exit_status: int
+
+
+class Needed(NamedTuple):
+    """What should be indexed before a query is answered."""
+
+    runs: list[str]
+    """Ids."""
+    if_short: bool
+    """Only where that does not take long: the query has an answer without."""
+
+
+def needed(query: Query, view: ProjectView) -> Needed:
+    """The runs to be indexed first. Raises RunwiseError where the query names a run that is not there."""
+    waits_for = HANDLERS[type(query)].waits_for
+    runs = [] if waits_for == "none" or not view.runs else [run.id for run in _named(query, view)]
+    return Needed(runs, waits_for == "short")
+
+
+def _named(query: Query, view: ProjectView) -> list[RunView]:
+    """The runs a query is about, each once."""
+    if isinstance(query, Compare):
+        return list({run.id: run for run, _ in sides_of(query, view)}.values())
+    return [resolve(getattr(query, "run", None), view)]
+
+
+def respond(query: Query, view: ProjectView, look: Look) -> Written:
+    """Answer a query in the form that was asked for. Raises RunwiseError."""
+    handler = HANDLERS[type(query)]
+    forms = handler.forms
+    if look.form not in forms:
+        message = f"{query.command} cannot be written as {look.form}, only as {', '.join(forms)}"
+        raise RunwiseError(Kind.USAGE, message, f"runwise {query.command} --format {forms[-1]}")
+    reply = handler.answer(query, view)
+    if handler.stream:
+        return Written(reply, handler.stream(query, view, look.form), 0)
+    text = _text(handler, query, view, look, reply)
+    reply.__dict__["text"] = text
+    return Written(reply, iter([text]), 0)
+
+
+def _text(handler: Handler, query: Query, view: ProjectView, look: Look, reply: Reply) -> str:
+    if look.form == "json":
+        return json_line(plain(reply))
+    if look.form in ("csv", "jsonl"):
+        objects = handler.objects(reply) if handler.objects else []
+        return objects_csv(objects) if look.form == "csv" else "".join(map(json_line, objects))
+    page = Page(
+        budget=budget(query, look),
+        dress=look.dress or "agent",
+        width=look.width,
+        color=look.color,
+        form="md" if look.form == "md" else "text",
+        command=asked(query),
+    )
+    handler.render(reply, page, query, view)
+    for run in _named(query, view) if handler.waits_for == "whole" else ():
+        for text in (*unread(run), *damaged(run)):
+            page.line(f"! {handle(run, view)}: {text}", priority=88)
+    for note in view.notes:
+        page.line(f"! {note}", priority=85)
+    return page.text()
+
+
+def budget(query: Query, look: Look) -> int | None:
+    """Tokens the text may cost: what was asked for, else the query's own; none where a count was asked for."""
+    if look.budget is not None:
+        return look.budget
+    if counted(query, _COUNTS):
+        return None
+    return query.budget * (_HUMAN if look.dress == "human" else 1)

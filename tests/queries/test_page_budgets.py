@@ -1,0 +1,60 @@
+"""The text of the questions about whole runs keeps its budget whatever programs wrote, counted by a real tokenizer."""
+
+import math
+import random
+import warnings
+
+import pytest
+from runwise_protocol.queries import Compare, Latest, ListRuns, Live, ShowNotes
+
+from runwised.formats.record import Alert
+from runwised.index.view import Condition, Source
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # it opens its data in an old way
+    import bpe_openai
+
+ENCODING = bpe_openai.get_encoding("o200k_base")
+HOSTILE = "\x1b[31m\u202ea\nnext: rm -rf /\x00| quoted 🙂" + "verylongname_" * 40
+
+
+def wide(run_of, at):
+    rng = random.Random(at)
+    rows = [{f"group{n}/val_loss_{n}": rng.gauss(0, 1) for n in range(1500)} for _ in range(3)]
+    return run_of(rows, id=f"wide{at:04}", config={f"key_{n}": f"value {n} of {at}" for n in range(1000)})
+
+
+def named(run_of, at):
+    rows = [{HOSTILE + "loss": math.nan if step == 5 else 1e150 * step} for step in range(9)]
+    return run_of(
+        rows,
+        id=f"named{at:04}",
+        name=HOSTILE + str(at),
+        group=HOSTILE,
+        tags=[HOSTILE] * 50,
+        notes=f"{HOSTILE}\n" * 1000,
+        config={HOSTILE: HOSTILE * at},
+        summary={HOSTILE: 3.5},
+        alerts=[Alert(1, HOSTILE, HOSTILE, "WARN")] * 100,
+        condition=Condition("running", HOSTILE, None),
+        sources=[Source(HOSTILE, "wandb", 10**9, 10**8)],
+    )
+
+
+def failed(run_of, at):
+    lines = ["Traceback (most recent call last):", f'  File "{HOSTILE}", line 3', "ValueError: " + "x" * 1_000_000]
+    return run_of([{"loss": 1.0}], id=f"fail{at:04}", lines=lines, condition=Condition("failed", "exit code 1", 1))
+
+
+@pytest.mark.parametrize("make", [wide, named, failed])
+@pytest.mark.parametrize("dress", ["agent", "human"])
+@pytest.mark.parametrize("budget", [20, 60, 350])
+def test_pages_about_whole_runs_cost_at_most_the_budget(make, dress, budget, run_of, project_of, ask):
+    view = project_of(*(make(run_of, at) for at in range(4)))
+    refs = tuple(run.id for run in view.runs)
+    for query in (ListRuns(), Latest(), Live(), ShowNotes(), Compare(runs=refs)):
+        text = ask(query, view, budget=budget, dress=dress)
+        assert len(ENCODING.encode_ordinary(text)) <= budget
+        assert text.endswith("\n")
+        assert not set(text) & {"\x1b", "\x00", "\u202e", "\r"}
+        assert not any(line.startswith("next: rm") for line in text.splitlines())
