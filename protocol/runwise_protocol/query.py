@@ -16,6 +16,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
+from runwise_protocol.frames import ENVIRON as ENVIRON
+
 
 class Reply(msgspec.Struct, kw_only=True, dict=True):
     """Base of every answer: typed data, whose `str()` is the text a person or an agent reads."""
@@ -99,10 +101,6 @@ class Where(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cwd: str
     environ: dict[str, str] = {}
     """Only the variables in `ENVIRON`."""
-
-
-ENVIRON = ("RUNWISE_PROJECT_ROOT", "RUNWISE_WANDB_DIR", "RUNWISE_LOGS_DIR", "WANDB_DIR")
-"""Environment variables of the asking process that a question carries along."""
 
 
 def checked(kind: type[Any], fields: dict[str, Any]) -> Any:

@@ -12,10 +12,15 @@ from runwise_protocol.query import Number, Query, Reply, RunRefs, Word
 
 
 class ComparedValue(msgspec.Struct, kw_only=True):
-    """One run's value of a metric, and the step it stands at; both None when the run has none."""
+    """One run's value of a metric, and the step it stands at; None when the run has none.
+
+    The best value is of the whole run, where it is known, or guessed from the name, which way is better.
+    """
 
     value: Number | None
     step: int | None
+    best: Number | None = None
+    best_step: int | None = None
 
 
 class Comparison(Reply, kw_only=True):
@@ -28,7 +33,10 @@ class Comparison(Reply, kw_only=True):
 
 
 class Compare(Query, frozen=True, kw_only=True, tag="compare"):
-    """Put runs side by side: their last values, and what differs in their configuration."""
+    """Put runs side by side: last and best values, and what differs in their configuration.
+
+    RUN@STEP takes the last values at or before that step.
+    """
 
     command: ClassVar = "compare"
     reply: ClassVar = Comparison

@@ -31,6 +31,8 @@ class Curves(Reply, kw_only=True):
     run: str
     x: str
     series: dict[str, list[Bucket]]
+    omitted: int = 0
+    """Metrics that were left out because no keys were asked for and these are not the main ones."""
 
 
 class History(Query, frozen=True, kw_only=True, tag="history"):
@@ -49,8 +51,8 @@ class History(Query, frozen=True, kw_only=True, tag="history"):
             extra={"flags": ("-n", "--samples")},
         ),
     ] = None
-    start: Annotated[int | None, Meta(description="First step.", extra={"flags": ("--from",)})] = None
-    end: Annotated[int | None, Meta(description="Last step (inclusive).", extra={"flags": ("--to",)})] = None
+    start: Annotated[int | None, Meta(description="First step, on any axis.", extra={"flags": ("--from",)})] = None
+    end: Annotated[int | None, Meta(description="Last step, inclusive.", extra={"flags": ("--to",)})] = None
     around: Annotated[int | None, Meta(description="Middle step of a window.", extra={"flags": ("--around",)})] = None
     window: Annotated[
         int, Meta(ge=1, description="Steps on either side of --around.", extra={"flags": ("--window",)})

@@ -42,8 +42,12 @@ class Raw(Query, frozen=True, kw_only=True, tag="raw"):
         ),
     ] = None
     limit: Annotated[
-        int, Meta(ge=1, le=10_000, description="Show at most this many rows.", extra={"flags": ("-n", "--limit")})
-    ] = 100
+        Annotated[int, Meta(ge=1, le=10_000)] | None,
+        Meta(
+            description="Show at most this many rows (100 by default; 5 when neither step nor row is given).",
+            extra={"flags": ("-n", "--limit")},
+        ),
+    ] = None
 
 
 class Exported(Reply, kw_only=True):

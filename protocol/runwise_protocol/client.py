@@ -1,0 +1,171 @@
+"""`Client`: typed questions to the daemon, which is started when none answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, BinaryIO, Self, TypeAlias, TypeVar
+
+from runwise_protocol import __version__, frames, launch, messages
+from runwise_protocol.channel import Channel, open_channel
+from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.query import Look, Query, Reply, Where
+
+T = TypeVar("T")
+Frame: TypeAlias = tuple[int, bytes]
+
+
+class Client:
+    """A connection to the user's daemon; not for several threads at once. Every method raises RunwiseError.
+
+    With `start`, a daemon is started where none answers, one of another version is replaced, and where none can run
+    the engine runs in a child process, after a line about that on stderr. A connection that was lost between two
+    questions is made anew, and a question whose answer did not begin because the daemon ended is asked once more.
+    """
+
+    def __init__(self, *, start: bool = True) -> None:
+        self._start = start
+        self._channel: Channel | None = None
+        self._frames = frames.Frames(frames.REPLY_CAP)
+        self._whole: list[Frame] = []
+        self.version = ""
+        """Version of the daemon."""
+
+    @classmethod
+    def connect(cls, *, start: bool = True) -> Self:
+        """A client that has reached the daemon."""
+        client = cls(start=start)
+        client._open()
+        return client
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection; another question would make a new one."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def ask(self, query: Query, *, look: Look | None = None, where: Where | None = None) -> Reply:
+        """The typed answer, of the type that `query.reply` names; its `str()` is the text."""
+        ask = messages.encode_ask(messages.Ask.of(query, look, where or here()))
+        frame = self._request(frames.ASK, ask)
+        return _read(frame, frames.ANSWER, lambda payload: messages.decode_answer(payload, query)[0])
+
+    def write(self, query: Query, look: Look | None, where: Where | None, out: BinaryIO) -> int:
+        """Write the answer's text to `out` as it comes; gives the exit status. Raises OSError when `out` does."""
+        ask = messages.encode_ask(messages.Ask.of(query, look, where or here()))
+        frame = self._request(frames.WRITE, ask)
+        try:
+            while frame[0] == frames.OUT:
+                out.write(frame[1])
+                frame = self._next() or _torn()
+            out.flush()
+        except BaseException:
+            self.close()  # what is still under way would be taken for the next answer
+            raise
+        return _read(frame, frames.EXIT, lambda payload: payload[0])
+
+    def control(self, verb: str) -> dict[str, Any]:
+        """What the daemon says to ``ping``, ``status``, ``stop`` or ``demo``, whatever its version."""
+        return _read(self._request(frames.CONTROL, verb.encode()), frames.STATE, messages.decode_state)
+
+    def _request(self, kind: int, payload: bytes) -> Frame:
+        """The first frame of the answer."""
+        if len(payload) > frames.REQUEST_CAP:
+            raise RunwiseError(Kind.USAGE, f"a question of {len(payload)} bytes; {frames.REQUEST_CAP} are allowed")
+        for _ in range(2):
+            channel = self._channel or self._open()
+            if kind != frames.CONTROL and self.version != __version__:
+                message = f"the daemon is version {self.version}, this is {__version__}"
+                raise RunwiseError(Kind.UNREACHABLE, message, "runwise daemon restart")
+            frame = self._exchange(channel, kind, payload)
+            if frame is not None:
+                return frame
+            self.close()
+        raise RunwiseError(Kind.UNREACHABLE, "the daemon ended twice without an answer", f"see {launch.log_path()}")
+
+    def _open(self) -> Channel:
+        """Connect and learn the daemon's version; with `start`, replace a daemon of another version."""
+        for _ in range(3):
+            self._channel = channel = open_channel(start=self._start)
+            self._frames, self._whole = frames.Frames(frames.REPLY_CAP), []
+            said = self._exchange(channel, frames.HELLO, __version__.encode())
+            if said is not None:
+                self.version = _read(said, frames.HELLO, bytes.decode)
+                if self.version == __version__ or not self._start:
+                    return channel
+                self._exchange(channel, frames.CONTROL, b"stop")
+            self.close()
+            launch.wait_until_ended(launch.STOP_SECONDS if said else 0)
+        found = (
+            f"the daemon is version {self.version}, this is {__version__}"
+            if self.version
+            else "the daemon keeps ending"
+        )
+        raise RunwiseError(Kind.UNREACHABLE, found, f"see {launch.log_path()}")
+
+    def _exchange(self, channel: Channel, kind: int, payload: bytes) -> Frame | None:
+        """Send one frame and take one; None when the other side went away."""
+        try:
+            try:
+                channel.send(frames.encode(kind, payload))
+            except OSError:
+                pass  # it may have said why before it went away
+            return self._next()
+        except BaseException:
+            self.close()
+            raise
+
+    def _next(self) -> Frame | None:
+        if self._channel is None:
+            return None
+        while True:
+            while not self._whole:
+                try:
+                    data = self._channel.receive()
+                except OSError:
+                    data = b""
+                if not data:
+                    return None
+                try:
+                    self._whole = self._frames.feed(data)
+                except frames.FrameError as error:
+                    raise _senseless(str(error)) from error
+            frame = self._whole.pop(0)
+            if frame[0] != frames.ALIVE:
+                return frame
+
+
+def here() -> Where:
+    """From where this process asks. Raises RunwiseError when its working directory is gone."""
+    try:
+        cwd = os.getcwd()
+    except FileNotFoundError as error:
+        raise RunwiseError(Kind.NOT_FOUND, "the working directory is gone", "cd to a folder that exists") from error
+    return Where(cwd=cwd, environ={name: os.environ[name] for name in frames.ENVIRON if name in os.environ})
+
+
+def _read(frame: Frame, expected: int, decode: Callable[[bytes], T]) -> T:
+    """What the last frame of an answer says; raises what it says where that is a failure."""
+    kind, payload = frame
+    try:
+        if kind == frames.FAILURE:
+            raise messages.decode_failure(payload)
+        if kind == expected:
+            return decode(payload)
+    except ValueError as error:
+        raise _senseless(str(error)) from error
+    raise _senseless(f"a frame of kind {chr(kind)!r} for {chr(expected)!r}")
+
+
+def _senseless(reason: str) -> RunwiseError:
+    return RunwiseError(Kind.INTERNAL, f"the daemon's answer makes no sense: {reason}", "runwise daemon restart")
+
+
+def _torn() -> Frame:
+    raise RunwiseError(Kind.UNREACHABLE, "the daemon went away in the middle of the answer", "ask again")

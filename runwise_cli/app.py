@@ -1,0 +1,176 @@
+"""The whole command line: one command per contract in the registry, and what a front-end does by itself."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from runwise_protocol import __version__
+from runwise_protocol.argv import LOOK, Parsed, build
+from runwise_protocol.client import here
+from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.queries import BY_COMMAND, QUERIES
+from runwise_protocol.query import Query
+from runwise_protocol.schema import Parameter, parameters
+
+from runwise_cli import daemon
+from runwise_cli.ask import ask
+from runwise_cli.demo import demo
+from runwise_cli.init import init
+
+_FIRST_CLAUSE = re.compile(r"[.:;](?:\s|$)| \(")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command line (the words after ``runwise``); its answer goes to stdout. The exit status."""
+    if sys.stdout is None:  # closed by who started us; the lane has put something else at its number
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - open as long as we run
+    app = command_line(ask)
+    try:
+        _known_command(app, argv)
+        return int(app(argv or ["list"], prog_name="runwise", standalone_mode=False) or 0)
+    except RunwiseError as error:
+        return _report(error, argv)
+    except typer.TyperException as error:
+        return _report(_usage_error(error, argv), argv)
+    except typer.Abort:
+        return 130
+
+
+def command_line(answer: Callable[[Parsed], int]) -> typer.Typer:
+    """The application; every command made from a contract ends in `answer`, which gives the exit status."""
+    app = typer.Typer(
+        help="Understand training runs at once: list, then one run, then its curves, then its rows.",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    )
+    app.callback()(_options)
+    for query in QUERIES:
+        text = inspect.cleandoc(query.__doc__ or "").replace("``", "")
+        app.command(query.command, help=text, short_help=_FIRST_CLAUSE.split(text)[0])(_command(query, answer))
+    app.command("demo")(_demo)
+    app.command("init")(_init)
+    app.command("status", help="Tell how the daemon is.")(_told(daemon.status))
+    app.add_typer(_daemon_commands(), name="daemon", help="Start or stop the background process that answers.")
+    return app
+
+
+def _daemon_commands() -> typer.Typer:
+    group = typer.Typer(rich_markup_mode=None)
+    for verb in (daemon.start, daemon.stop, daemon.status, daemon.restart):
+        group.command(verb.__name__, help=verb.__doc__)(_told(verb))
+    return group
+
+
+def _told(verb: Callable[[], tuple[str, int]]) -> Callable[[], int]:
+    def command() -> int:
+        text, status = verb()
+        print(text)
+        return status
+
+    return command
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"runwise {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """What may stand before a command; its callbacks do the work."""
+
+
+def _demo() -> int:
+    """Show the way from the list to the rows, on a small project that ships with runwise."""
+    return demo()
+
+
+def _init(
+    name: Annotated[str | None, typer.Option(help="The project's name; its folder's name by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace settings that are there.")] = False,
+) -> int:
+    """Write runwise.json, the project's settings, to its root."""
+    print(f"wrote {init(Path(here().cwd), os.environ, name, force)}")
+    return 0
+
+
+def _command(query: type[Query], answer: Callable[[Parsed], int]) -> Callable[..., int]:
+    """A function whose signature is the contract's: Typer reads it as if it had been written by hand."""
+
+    def command(**given: Any) -> int:
+        return answer(build(query, {name: value for name, value in given.items() if value not in (None, False, [])}))
+
+    declared = [_declared(parameter) for parameter in (*parameters(query), *LOOK)]
+    command.__signature__ = inspect.Signature(declared, return_annotation=int)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in declared}
+    return command
+
+
+def _declared(parameter: Parameter) -> inspect.Parameter:
+    """A parameter as Typer reads it: every value a text, for `build` is the one place that knows the bounds."""
+    kind: Any = list[str] | None if parameter.many else str | None
+    default = None
+    if parameter.kind == "switch":
+        kind, default = bool, False
+        told = typer.Option(*parameter.flags, help=parameter.help)
+    elif not parameter.flags:
+        told = typer.Argument(help=parameter.help, metavar=parameter.name.upper())
+    else:
+        choices = list(parameter.choices)
+        unless = f" ({parameter.default} by default)" if parameter.default else ""
+        told = typer.Option(
+            *parameter.flags,
+            help=parameter.help.rstrip(".") + unless + ".",
+            metavar="|".join(choices) or parameter.kind.upper(),
+            autocompletion=lambda: choices,
+        )
+    return inspect.Parameter(
+        parameter.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, told]
+    )
+
+
+def _known_command(app: typer.Typer, argv: Sequence[str]) -> None:
+    """Refuse an unknown command by naming the nearest one."""
+    word = argv[0] if argv else ""
+    if word.partition("=")[0] in {flag for parameter in LOOK for flag in parameter.flags}:
+        raise RunwiseError(Kind.USAGE, f"{word} stands before a command", shlex.join(["runwise", "list", *argv]))
+    known = [command.name or "" for command in app.registered_commands]
+    known += [group.name or "" for group in app.registered_groups]
+    if not word or word.startswith("-") or word in known:
+        return
+    nearest = difflib.get_close_matches(word, known, n=1)
+    again = shlex.join(["runwise", *nearest, *argv[1:]])
+    run = f"{shlex.join(['runwise', 'run', word])}, or runwise --help"
+    raise RunwiseError(Kind.USAGE, f"no command {word!r}", again if nearest else run)
+
+
+def _usage_error(error: typer.TyperException, argv: Sequence[str]) -> RunwiseError:
+    """What Typer refused, in our words, with the nearest flag where one was misspelled."""
+    query = BY_COMMAND.get(argv[0]) if argv else None
+    flags = [flag for known in (*parameters(query), *LOOK) for flag in known.flags] if query else []
+    nearest = difflib.get_close_matches(getattr(error, "option_name", ""), flags, n=1)
+    message = re.split(r"\.\s|\n", str(error).strip())[0].rstrip(".")
+    hint = " ".join(["runwise", argv[0], *nearest]) if nearest else ""
+    return RunwiseError(Kind.USAGE, message[:1].lower() + message[1:], hint)
+
+
+def _report(error: RunwiseError, argv: Sequence[str]) -> int:
+    if error.kind is Kind.USAGE and not error.hint:
+        command = [word for word in argv[:1] if not word.startswith("-")]
+        error = RunwiseError(error.kind, error.message, " ".join(["runwise", *command, "--help"]))
+    print(error, file=sys.stderr)
+    return error.kind.exit_status

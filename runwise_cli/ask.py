@@ -1,0 +1,33 @@
+"""How the full command line asks: one question to the daemon, its text to stdout as it comes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from runwise_protocol.argv import Parsed
+from runwise_protocol.client import Client, here
+from runwise_protocol.messages import Lane
+from runwise_protocol.query import Look, Where
+
+
+def ask(parsed: Parsed) -> int:
+    """Answer one command line. The exit status. Raises RunwiseError, and OSError when stdout cannot be written."""
+    with Client.connect() as client:
+        return write(client, parsed, here())
+
+
+def write(client: Client, parsed: Parsed, where: Where) -> int:
+    """Write the answer to a question asked from `where` to stdout. The exit status."""
+    sys.stdout.flush()
+    return client.write(parsed.query, look(where, parsed.look), where, sys.stdout.buffer)
+
+
+def look(where: Where, given: dict[str, Any]) -> Look:
+    """How the answer should look: what was given, completed by what is known of the terminal."""
+    terminal = sys.stdout.isatty()
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() else os.get_terminal_size(1).columns if terminal else 0
+    return Lane(where, width, terminal, terminal and not plain, []).look(given)

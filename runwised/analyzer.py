@@ -1,0 +1,156 @@
+"""`RunAnalyzer`: the questions as methods, for programs; every answer is typed, and its `str()` is the text."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self, TypeAlias, TypeVar
+
+import msgspec
+from runwise_protocol.client import Client, here
+from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.queries.compare import Compare, Comparison
+from runwise_protocol.queries.history import Curves, History
+from runwise_protocol.queries.live import Live, LiveStatus
+from runwise_protocol.queries.metrics import KeyList, ListKeys, ShowStats, StatsTable
+from runwise_protocol.queries.run import Latest, RunSummary, ShowRun
+from runwise_protocol.queries.runs import ListRuns, RunEntry, RunList
+from runwise_protocol.query import Look, Query, Reply, Where, checked
+
+from runwised.settings import RunwiseConfig
+
+R = TypeVar("R", bound=Reply)
+Run: TypeAlias = str | RunEntry | RunSummary | None
+"""A run: its id, a unique prefix of it, or its name; an answer that is about it; None: the latest."""
+Names: TypeAlias = str | Sequence[str]
+"""Metric names or globs."""
+
+
+class RunAnalyzer:
+    """Answers questions about one project's runs, through the user's daemon (started when none answers).
+
+    Every method raises RunwiseError: its `kind` tells a run that is not there (``NOT_FOUND``) from a name that fits
+    several (``AMBIGUOUS``), its `hint` what to ask instead. One analyzer may serve several threads; `close` it, or use
+    it in a ``with`` statement, to let go of its connection.
+    """
+
+    def __init__(self, project: RunwiseConfig | str | os.PathLike[str] | None = None, *, look: Look | None = None):
+        """`project`: the project's root; or settings, for the folders they name below the working directory; or None:
+        the project around the working directory, as on the command line. `look`: how the answers' text is written.
+
+        Raises ValueError when settings hold a schema or thresholds other than those in ``runwise.json``.
+        """
+        self._project = project
+        self._look = look
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+        if isinstance(project, RunwiseConfig):
+            _check_schema(project)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection; a later question makes a new one."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def list_runs(self, limit: int | None = None, state: str | None = None) -> RunList:
+        """Every run, newest first; with `state` only those in it."""
+        return self._ask(RunList, ListRuns, limit=limit, state=state)
+
+    def get_latest_run(self) -> RunSummary:
+        """The run that was started last."""
+        return self._ask(RunSummary, Latest)
+
+    def find_run(self, run: str) -> RunSummary:
+        """The run that a name, an id or the beginning of one stands for. Raises RunwiseError when it is not one run."""
+        return self._ask(RunSummary, ShowRun, run=run, no_spark=True, no_anomalies=True)
+
+    def summarize_run(self, run: Run = None) -> RunSummary:
+        """One run on one page."""
+        return self._ask(RunSummary, ShowRun, run=_reference(run))
+
+    def compare_runs(self, *runs: Run, filter: str | None = None) -> Comparison:  # noqa: A002 - the contract's word
+        """Runs side by side; with `filter` only metrics whose name has this text."""
+        return self._ask(Comparison, Compare, runs=[_reference(run) for run in runs], filter=filter)
+
+    def get_live_status(self) -> LiveStatus:
+        """What is running now."""
+        return self._ask(LiveStatus, Live)
+
+    def get_history(
+        self,
+        run: Run = None,
+        keys: Names = (),
+        samples: int | None = 500,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        x: str = "step",
+    ) -> Curves:
+        """Curves of at most `samples` buckets each, over the steps from `start` to `end` (inclusive)."""
+        asked = {"samples": samples, "start": start, "end": end, "x": x}
+        return self._ask(Curves, History, run=_reference(run), keys=_names(keys), **asked)
+
+    def get_history_stats(self, run: Run = None, keys: Names = ()) -> StatsTable:
+        """Exact statistics over every logged value."""
+        return self._ask(StatsTable, ShowStats, run=_reference(run), keys=_names(keys))
+
+    def list_available_keys(self, run: Run = None, keys: Names = ()) -> KeyList:
+        """The keys a run logged, with kind and count."""
+        return self._ask(KeyList, ListKeys, run=_reference(run), keys=_names(keys))
+
+    def _ask(self, reply: type[R], query: type[Query], **fields: Any) -> R:
+        try:
+            question = checked(query, fields)
+        except msgspec.ValidationError as error:
+            raise RunwiseError(Kind.USAGE, str(error)) from error
+        with self._lock:
+            try:
+                self._client = self._client or Client.connect()
+                answer = self._client.ask(question, look=self._look, where=self._where())
+            except BaseException:
+                self.close()  # what is left of an answer must not be taken for the next one
+                raise
+        assert isinstance(answer, reply)
+        return answer
+
+    def _where(self) -> Where:
+        if self._project is None:
+            return here()
+        if not isinstance(self._project, RunwiseConfig):
+            if not os.path.isdir(self._project):  # noqa: PTH112 - as below
+                raise RunwiseError(Kind.NOT_FOUND, f"no folder {self._project}", "RunAnalyzer('path/to/project')")
+            root = os.path.abspath(self._project)  # noqa: PTH100 - does not follow links, as the command line does not
+            return Where(cwd=root, environ={"RUNWISE_PROJECT_ROOT": root})
+        folders = {"RUNWISE_WANDB_DIR": self._project.wandb_dir, "RUNWISE_LOGS_DIR": self._project.logs_dir}
+        where = here()
+        return Where(cwd=where.cwd, environ={**where.environ, **{name: at for name, at in folders.items() if at}})
+
+
+def _reference(run: Run) -> str | None:
+    if isinstance(run, RunSummary):
+        return run.run.id
+    return run.id if isinstance(run, RunEntry) else run
+
+
+def _names(keys: Names) -> list[str]:
+    return [keys] if isinstance(keys, str) else list(keys)
+
+
+def _check_schema(config: RunwiseConfig) -> None:
+    """The daemon reads a project's schema from its `runwise.json`: another one would be passed over in silence."""
+    path = Path("runwise.json")
+    known = RunwiseConfig.parse(path.read_bytes()) if path.is_file() else RunwiseConfig()
+    if (config.schema, config.anomaly_detection) != (known.schema, known.anomaly_detection):
+        raise ValueError(f"the schema and thresholds given are not those in {path.absolute()}: write them there")

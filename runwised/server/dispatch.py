@@ -1,0 +1,204 @@
+"""From a request to the frames that answer it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+import msgspec
+from runwise_protocol import __version__, argv, frames, messages
+from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.query import Look, Query, Reply, Where
+
+from runwised.server.conversation import CommandLine, Greeting, Order, Question, Refusal, Request
+from runwised.server.wire import Gone
+
+CHUNK_BYTES = 1 << 16
+"""What is taken of a stream at once, or a little more."""
+CHUNK_SECONDS = 0.005
+"""What taking it may take: all other clients wait meanwhile."""
+MOST_BYTES = 1 << 20
+"""Most of a stream in one frame."""
+ANSWER_SECONDS = 600
+"""Longest wait for an answer."""
+
+T = TypeVar("T")
+_ME = {"version": __version__, "pid": os.getpid()}
+_log = logging.getLogger(__name__)
+
+Send: TypeAlias = Callable[[int, bytes], Awaitable[None]]
+"""Sends one frame; waits until the other side has taken it."""
+
+
+class Written(Protocol):
+    """An answer, ready to send: `runwised.queries.respond.Written` is one."""
+
+    @property
+    def reply(self) -> Reply:
+        """The typed answer."""
+
+    @property
+    def chunks(self) -> Iterator[str]:
+        """Its text, in pieces; taking one may read files."""
+
+    @property
+    def exit_status(self) -> int:
+        """What a command exits with."""
+
+
+class Engine(Protocol):
+    """What answers questions, behind the socket."""
+
+    async def ask(self, query: Query, look: Look, where: Where) -> Written:
+        """Answer. Raises RunwiseError, and so may the chunks of what it gives."""
+
+    def status(self) -> dict[str, Any]:
+        """How it is, for a person; JSON."""
+
+    async def demo(self) -> str:
+        """Path of a folder with the demonstration project, made ready. Raises RunwiseError."""
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """Work in the background until cancelled; started when it can answer."""
+
+    async def close(self) -> None:
+        """Save what is worth saving."""
+
+
+class Dispatcher:
+    """Answers requests, several at once if need be, and keeps count of them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._started = self._last = time.monotonic()
+        self._answering = 0
+        self._answered = 0
+        self.stop = anyio.Event()
+        """Set when the daemon is asked to end."""
+        self.facts: Callable[[], dict[str, Any]] = dict
+        """What else `status` tells."""
+
+    @property
+    def idle_seconds(self) -> float:
+        """Time since the last answer was given; 0 while one is being worked on."""
+        return 0.0 if self._answering else time.monotonic() - self._last
+
+    async def answer(self, request: Request, send: Send) -> None:
+        """Send what answers the request. Raises Gone when the other side does not take it."""
+        self._answering += 1
+        try:
+            await self._answer(request, send)
+        except RunwiseError as error:
+            await _fail(request, error, send)
+        except Gone:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever one question meets, the others must be answered
+            await _fail(request, _internal(error, request), send)
+        finally:
+            self._answering -= 1
+            self._answered += 1
+            self._last = time.monotonic()
+
+    async def _answer(self, request: Request, send: Send) -> None:
+        match request:
+            case CommandLine(lane):
+                parsed = argv.parse(lane.argv)
+                if parsed is None:
+                    await send(frames.DECLINE, b"not a plain command line")
+                else:
+                    await self._stream(parsed.query, lane.look(parsed.look), lane.where, send)
+            case Question(ask, streamed=True):
+                await self._stream(ask.query, _dressed(ask.look), ask.where, send)
+            case Question(ask, streamed=False):
+                await send(frames.ANSWER, await self._whole(ask.query, _dressed(ask.look), ask.where))
+            case Order("stop"):
+                await send(frames.STATE, messages.encode_state(_ME))
+                self.stop.set()
+            case Order(verb):
+                await send(frames.STATE, messages.encode_state(await self._obey(verb)))
+            case Greeting():
+                await send(frames.HELLO, __version__.encode())
+            case Refusal(error):
+                raise error
+
+    async def _stream(self, query: Query, look: Look, where: Where, send: Send) -> None:
+        written = await _bounded(self._engine.ask(query, look, where))
+        for data in _pieces(written.chunks):
+            for start in range(0, len(data), MOST_BYTES):
+                await send(frames.OUT, data[start : start + MOST_BYTES])
+            await anyio.lowlevel.checkpoint()  # a long stream must not keep the others waiting
+        await send(frames.EXIT, bytes((written.exit_status,)))
+
+    async def _whole(self, query: Query, look: Look, where: Where) -> bytes:
+        written = await _bounded(self._engine.ask(query, look, where))
+        text = bytearray()
+        for data in _pieces(written.chunks):
+            text += data
+            if len(text) > frames.REPLY_CAP:
+                raise _too_long(query)
+            await anyio.lowlevel.checkpoint()
+        payload = messages.encode_answer(written.reply, text.decode(errors="surrogateescape"), written.exit_status)
+        if len(payload) > frames.REPLY_CAP:
+            raise _too_long(query)
+        return payload
+
+    async def _obey(self, verb: str) -> dict[str, Any]:
+        match verb:
+            case "ping":
+                return _ME
+            case "demo":
+                return {"path": await _bounded(self._engine.demo())}
+            case "status":
+                up = round(time.monotonic() - self._started, 3)
+                counts = {"uptime_seconds": up, "answering": self._answering - 1, "answered": self._answered}
+                return {**_ME, **counts, **self.facts(), "engine": self._engine.status()}
+        raise RunwiseError(Kind.USAGE, f"no verb {verb[:40]!r}; ping, status, stop, demo", "runwise daemon --help")
+
+
+async def _bounded(work: Awaitable[T]) -> T:
+    """The result. Raises RunwiseError when it does not come in time, so that nobody waits for ever."""
+    with anyio.move_on_after(ANSWER_SECONDS):
+        return await work
+    raise RunwiseError(Kind.UNREADABLE, f"no answer within {ANSWER_SECONDS} s", "runwise daemon status")
+
+
+def _pieces(chunks: Iterator[str]) -> Iterator[bytes]:
+    """The same text in pieces that are worth a frame, none of which takes long to make."""
+    data, begun = bytearray(), time.monotonic()
+    for chunk in chunks:
+        data += chunk.encode(errors="surrogateescape")
+        if len(data) >= CHUNK_BYTES or time.monotonic() - begun > CHUNK_SECONDS:
+            yield bytes(data)
+            data, begun = bytearray(), time.monotonic()
+    yield bytes(data)
+
+
+def _too_long(query: Query) -> RunwiseError:
+    message = f"the answer is longer than {frames.REPLY_CAP} bytes, which is the most in one piece"
+    return RunwiseError(Kind.USAGE, message, f"take it as a stream: runwise {query.command}")
+
+
+def _dressed(look: Look) -> Look:
+    """An asker that is no terminal and names no dress is a program."""
+    return look if look.dress else msgspec.structs.replace(look, dress="agent")
+
+
+def _internal(error: Exception, request: Request) -> RunwiseError:
+    name = secrets.token_hex(3)
+    _log.error("internal error %s in %s", name, type(request).__name__, exc_info=error)
+    return RunwiseError(Kind.INTERNAL, f"internal error {name}: {type(error).__name__}", "see the daemon's log")
+
+
+async def _fail(request: Request, error: RunwiseError, send: Send) -> None:
+    if isinstance(request, CommandLine):
+        await send(frames.ERR, f"{error}\n".encode(errors="surrogateescape"))
+        await send(frames.EXIT, bytes((error.kind.exit_status,)))
+    else:
+        await send(frames.FAILURE, messages.encode_failure(error))

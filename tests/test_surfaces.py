@@ -1,0 +1,138 @@
+"""Every question gets the same text wherever it is asked: in the engine, over the socket, by both parsers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+from runwise_protocol.argv import parse
+from runwise_protocol.client import Client
+from runwise_protocol.errors import RunwiseError
+from runwise_protocol.queries import QUERIES
+from runwise_protocol.query import Look, Where, checked
+
+from runwise_cli.app import main
+from runwised.catalog import Catalog
+from runwised.server.answers import Answers
+
+FIXTURES = Path(__file__).parent / "fixtures" / "wandb"
+AGE = re.compile(r"\b\d+(s|m|h|d)\d*\b")
+"""Ages go on while the surfaces are asked one after the other."""
+FINISHED, FAILED = "fxb2c515", "fx6ea763"
+QUESTIONS = [
+    "list",
+    "list -n 1 --format json",
+    "latest",
+    f"run {FAILED}",
+    f"run {FINISHED} --format json",
+    f"keys {FINISHED}",
+    f"stats {FINISHED} -k train/*",
+    f"history {FINISHED} -k train/loss,val/loss -n 20",
+    f"history {FINISHED} -k train/loss --format csv",
+    f"raw {FINISHED} --step 3:5",
+    f"raw {FINISHED} --row -2: --format jsonl",
+    f"config {FINISHED} --for human",
+    f"notes {FINISHED}",
+    f"log {FAILED} --errors",
+    "live",
+    f"compare {FINISHED} {FAILED} -f loss",
+    f"export {FAILED} --format csv",
+    f"export {FAILED}",
+]
+ERRORS = {"run nothing-like-it": 3, "run fx": 4, f"history {FINISHED} -k no/such": 3}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("project")
+    for name in ("0.31.0-finished", "0.28.2-failed"):
+        shutil.copytree(FIXTURES / name / "wandb", root / "wandb", dirs_exist_ok=True)
+    return root
+
+
+def engine_says(question: str, root: Path) -> tuple[str, int]:
+    parsed = parse(question.split())
+    assert parsed is not None
+    look = checked(Look, {"dress": "agent", **parsed.look})
+
+    async def ask() -> tuple[str, int]:
+        catalog = Catalog(None)
+        seen = await catalog.view(str(root), {})
+        await catalog.indexed(seen, [run.id for run in seen.runs])
+        written = await Answers(catalog, root).ask(parsed.query, look, Where(cwd=str(root)))
+        return "".join(written.chunks), written.exit_status
+
+    try:
+        return anyio.run(ask)
+    except RunwiseError as error:
+        return f"{error}\n", error.kind.exit_status
+
+
+@pytest.fixture
+def surroundings(daemon_env: dict[str, str], project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """This process asks the test's own daemon too, from inside the project."""
+    for name, value in daemon_env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(project)
+    return daemon_env
+
+
+def socket_says(question: str, root: Path) -> str:
+    parsed = parse(question.split())
+    assert parsed is not None
+    with Client.connect() as client:
+        look = checked(Look, {"dress": "agent", **parsed.look})
+        return str(client.ask(parsed.query, look=look, where=Where(cwd=str(root))))
+
+
+def lane_says(question: str, root: Path, env: dict[str, str]) -> tuple[str, int]:
+    command = [sys.executable, "-m", "runwise_cli", *question.split()]
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout + done.stderr, done.returncode
+
+
+def typer_says(question: str, printed: pytest.CaptureFixture[str]) -> tuple[str, int]:
+    status = main(question.split())
+    sys.stdout.flush()
+    said = printed.readouterr()
+    return said.out + said.err, status
+
+
+def ageless(said: tuple[str, int]) -> tuple[str, int]:
+    return AGE.sub("AGE", said[0]), said[1]
+
+
+def index_all(root: Path, env: dict[str, str]) -> None:
+    """What is not indexed yet is answered in a shorter form: have both runs indexed, and their sidecars written."""
+    assert lane_says(f"compare {FINISHED} {FAILED}", root, env)[1] == 0
+
+
+def test_every_command_is_among_the_questions() -> None:
+    assert {question.split()[0] for question in QUESTIONS} == {query.command for query in QUERIES}
+
+
+@pytest.mark.parametrize("question", [*QUESTIONS, *ERRORS])
+def test_every_surface_says_the_same(
+    question: str, project: Path, surroundings: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    index_all(project, surroundings)
+    said = ageless(engine_says(question, project))
+    assert said[0].strip()
+    assert said[1] == ERRORS.get(question, 0)
+    assert ageless(lane_says(question, project, surroundings)) == said
+    assert ageless(typer_says(question, capfd)) == said
+    if question not in ERRORS and not question.startswith("export"):
+        assert ageless((socket_says(question, project), 0)) == said
+
+
+def test_without_a_daemon_the_answer_is_the_same(project: Path, surroundings: dict[str, str]) -> None:
+    alone = {**surroundings, "RUNWISE_NO_DAEMON": "1"}
+    index_all(project, alone)
+    for question in ("list", f"run {FAILED}", f"export {FAILED} --format csv"):
+        assert ageless(lane_says(question, project, alone)) == ageless(engine_says(question, project))
+    assert not Path(surroundings["RUNWISE_RUNTIME_DIR"], "daemon.lock").exists()
