@@ -1,0 +1,170 @@
+"""Questions asked inside the process, of a run of 200,000 rows and 7 metrics whose index is in memory."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from runwise_protocol.queries import Export, History, Latest, ListKeys, ListRuns, ShowRun, ShowStats
+from runwise_protocol.query import Look, Query
+
+from runwised.formats.record import Alert, Column, Definition, Row, Rows, Text
+from runwised.index.run_index import RunIndex
+from runwised.index.view import Condition, Line, Rewind, Source, Table
+from runwised.queries.asked import asked
+from runwised.queries.export import stream
+from runwised.queries.respond import respond
+from runwised.settings import RunwiseConfig
+from tests.bench.harness import Report, calls
+
+ROWS = 200_000
+BATCH = 4096
+START = 1_700_000_000.0
+ASKED = 300
+"""Times each question is asked."""
+
+
+@dataclass
+class IndexedRun:
+    """A `RunView` of an index in memory; its rows are made again from the columns."""
+
+    index: RunIndex
+    id: str = "3be9c0de"
+    name: str = "gpt-small"
+    project: str | None = "bench"
+    entity: str | None = None
+    group: str | None = None
+    job_type: str | None = None
+    notes: str | None = None
+    tags: Sequence[str] = ()
+    sweep_id: str | None = None
+    host: str | None = "trainbox"
+    created: float | None = START
+    updated: float | None = START + ROWS * 0.1
+    condition: Condition = field(default_factory=lambda: Condition("finished", "exit code 0", 0))
+    sources: Sequence[Source] = (Source("wandb/run-3be9c0de/run-3be9c0de.wandb", "wandb", 98_000_000, 0),)
+    segments: int = 1
+    indexed: bool = True
+    step: int | None = ROWS - 1
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=lambda: {"lr": 3e-4, "model": {"d": 512, "layers": 8}})
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    definitions: Sequence[Definition] = ()
+    alerts: Sequence[Alert] = ()
+    rewinds: Sequence[Rewind] = ()
+    damage: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def history(self) -> Table:
+        return self.index.history
+
+    @property
+    def system(self) -> Table:
+        return self.index.system
+
+    def rows(self, start: int, stop: int) -> Iterator[tuple[int, Row]]:
+        raise NotImplementedError("there is no source to read back from")
+
+    def console(self, *, newest_first: bool = False) -> Iterator[Line]:  # noqa: ARG002
+        return iter(())
+
+    def texts(self) -> Iterator[Text]:
+        return iter(())
+
+
+@dataclass
+class Project:
+    """A `ProjectView` of one run."""
+
+    runs: Sequence[IndexedRun]
+    root: str = "/data/bench"
+    now: float = START + ROWS * 0.1 + 60
+    config: RunwiseConfig = field(default_factory=RunwiseConfig)
+    unindexed: int = 0
+    notes: Sequence[str] = ()
+
+
+def metrics() -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    """What a training would have logged."""
+    rng = np.random.default_rng(7)
+    steps = np.arange(ROWS)
+    loss = 2 + 8 * np.exp(-steps / 20_000) + 0.05 * rng.standard_normal(ROWS)
+    return {
+        "train/loss": loss,
+        "train/acc": 1 - loss / 12,
+        "val/loss": loss + 0.1,
+        "lr": np.linspace(3e-4, 3e-6, ROWS),
+        "grad_norm": np.abs(rng.standard_normal(ROWS)),
+        "tokens_per_s": 1e5 + 1e3 * rng.standard_normal(ROWS),
+        "epoch": np.floor(steps / 10_000),
+    }
+
+
+def indexed() -> Project:
+    """The run, folded in batches as a reader would give them."""
+    index = RunIndex()
+    index.start_source("bench")
+    columns = metrics()
+    for start in range(0, ROWS, BATCH):
+        steps = np.arange(start, min(start + BATCH, ROWS))
+        part = tuple(Column(key, None, values[steps]) for key, values in columns.items())
+        index.fold(Rows("history", steps * 500, steps, START + steps * 0.1, part))
+    return Project([IndexedRun(index)])
+
+
+def run(report: Report) -> None:
+    """One row for each question, then the export."""
+    view = indexed()
+    for query in (ListRuns(), Latest(), ShowRun(run="3be9"), ListKeys(), ShowStats()):
+        _asked(report, view, query, "text", "1 ms")
+    for history in (History(), History(keys=("train/loss",)), History(samples=500, keys=("train/loss",))):
+        _asked(report, view, history, "text")
+        _asked(report, view, history, "json")
+    _exported(report, view)
+
+
+def _asked(report: Report, view: Project, query: Query, form: Any, target: str = "") -> None:
+    look = Look(form=form)
+    seconds = statistics.median(_seconds(lambda: "".join(respond(query, view, look).chunks)) for _ in range(ASKED))
+    report.row(f"{asked(query)} as {form}, p50, ms", seconds * 1e3, target=target)
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    began = time.process_time()
+    function()
+    return time.process_time() - began
+
+
+def _exported(report: Report, view: Project) -> None:
+    """JSON lines and CSV, in MB of output a CPU second, against the plain loop over `json.dumps`."""
+    columns = metrics()
+
+    def dumped() -> int:
+        size = 0
+        for number, values in enumerate(zip(*(column.tolist() for column in columns.values()), strict=True)):
+            row = {
+                "_row": number,
+                "_step": number,
+                "_time": START + number * 0.1,
+                **dict(zip(columns, values, strict=True)),
+            }
+            size += len(json.dumps(row)) + 1
+        return size
+
+    theirs = dumped() / 1e6 / calls(dumped, 3).cpu
+    for form in ("jsonl", "csv"):
+
+        def streamed(form: Any = form) -> int:
+            return sum(map(len, stream(Export(), view, form)))
+
+        ours = streamed() / 1e6 / calls(streamed, 3).cpu
+        report.row(f"export as {form}, MB/s (theirs: json.dumps a row)", ours, theirs, ours / theirs, "20 MB/s")
+
+
+if __name__ == "__main__":
+    run(Report())
