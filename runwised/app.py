@@ -16,7 +16,7 @@ from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.launch import READY
 from runwise_protocol.paths import cache_folder, runtime_folder
 
-from runwised.catalog import Catalog
+from runwised.catalog.catalog import Catalog
 from runwised.server import lifecycle
 from runwised.server.answers import Answers
 from runwised.server.dispatch import Engine

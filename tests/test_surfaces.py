@@ -17,7 +17,7 @@ from runwise_protocol.queries import QUERIES
 from runwise_protocol.query import Look, Where, checked
 
 from runwise_cli.app import main
-from runwised.catalog import Catalog
+from runwised.catalog.catalog import Catalog
 from runwised.server.answers import Answers
 
 FIXTURES = Path(__file__).parent / "fixtures" / "wandb"

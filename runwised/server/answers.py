@@ -11,7 +11,12 @@ import anyio.to_thread
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.query import Look, Query, Where
 
-from runwised.catalog import Catalog, IndexLostError, NoProject, Project, Unreadable, prepare_demo
+from runwised.catalog.catalog import Catalog
+from runwised.catalog.demo import prepare as prepare_demo
+from runwised.catalog.holdings import Project
+from runwised.catalog.place import NoProject
+from runwised.catalog.readback import Unreadable
+from runwised.catalog.slot import IndexLostError
 from runwised.queries.respond import Written, needed, respond
 
 

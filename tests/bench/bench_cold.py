@@ -21,7 +21,7 @@ from zlib import crc32
 
 import anyio
 
-from runwised.catalog import Catalog
+from runwised.catalog.catalog import Catalog
 from tests.bench.harness import Report
 
 RUNS = int(os.environ.get("RUNWISE_BENCH_RUNS", "200"))

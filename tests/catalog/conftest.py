@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from runwised.catalog import Catalog, Project
+from runwised.catalog.catalog import Catalog
+from runwised.catalog.holdings import Project
 from runwised.catalog.run import Run
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "wandb"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from runwised.catalog import Catalog, NoProject
+from runwised.catalog.catalog import Catalog
+from runwised.catalog.place import NoProject
 
 pytestmark = pytest.mark.anyio
 

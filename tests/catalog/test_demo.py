@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from runwised.catalog import Catalog, prepare_demo
+from runwised.catalog.catalog import Catalog
+from runwised.catalog.demo import prepare as prepare_demo
 
 
 def stamps(root: Path) -> dict[str, tuple[int, int]]:

@@ -10,7 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from runwised.catalog import Catalog, ingest
+from runwised.catalog import ingest
+from runwised.catalog.catalog import Catalog
 from runwised.catalog.processes import process
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +20,7 @@ SEVERAL = ("0.31.0-finished", "0.28.2-failed", "0.21.4-resumed", "0.16.6-finishe
 
 DAEMON = """
 import sys, anyio
-from runwised.catalog import Catalog
+from runwised.catalog.catalog import Catalog
 async def main():
     catalog = Catalog(None, workers=1, inline_bytes=0)
     async with anyio.create_task_group() as tasks:

@@ -10,7 +10,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from runwised.catalog import Catalog, Project
+from runwised.catalog.catalog import Catalog
+from runwised.catalog.holdings import Project
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")]
 

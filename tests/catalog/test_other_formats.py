@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from runwised import formats
-from runwised.catalog import Catalog
+from runwised.catalog.catalog import Catalog
 from runwised.formats.record import Batch, Column, Identity, Probe, Resume, Row, Rows, Text
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from runwised.catalog import Catalog, Unreadable, readback
+from runwised.catalog import readback
+from runwised.catalog.catalog import Catalog
+from runwised.catalog.readback import Unreadable
 from runwised.formats.record import Text, escape
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,9 @@ from typing import Any
 import anyio
 import pytest
 
-from runwised.catalog import Catalog, IndexLostError
 from runwised.catalog import slot as slot_module
+from runwised.catalog.catalog import Catalog
+from runwised.catalog.slot import IndexLostError
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,8 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from runwised.catalog import Catalog, watch
+from runwised.catalog import watch
+from runwised.catalog.catalog import Catalog
 
 pytestmark = pytest.mark.anyio
 
