@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
@@ -102,9 +101,7 @@ def _settled(slot: IndexSlot, number: int, row: Row) -> Row:
     """A row that was logged without a step gets the one the index gave it."""
     if row.step != NO_STEP:
         return row
-    table = slot.ask(lambda index: index.history)
-    at = bisect_left(range(table.row_count), number, key=lambda position: table.numbers(position, position + 1)[0])
-    return row._replace(step=int(table.steps(at, at + 1)[0]) if at < table.row_count else number)
+    return row._replace(step=slot.ask(lambda index: index.history.rows.steps.item(number)))
 
 
 def read_texts(slot: IndexSlot, source: int) -> Iterator[Text]:

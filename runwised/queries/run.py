@@ -43,7 +43,7 @@ def answer(query: Question, view: ProjectView) -> RunSummary:
     """One run whole: every metric's exact statistics, summary, config with secrets hidden. Raises RunwiseError."""
     run = resolve(getattr(query, "run", None), view)
     config, _ = hidden(run.config)
-    summary, _ = hidden(run.summary)
+    summary, _ = hidden(dict(sorted(run.summary.items())))  # a log's own order depends on how it was read
     found = RunDetail(
         **msgspec.structs.asdict(entry(run)),
         host=run.host,

@@ -130,3 +130,13 @@ async def test_the_log_tells_the_console_where_the_file_stops_earlier(
     lines = [repr(line) for line in run.console()]
     (log.parent / "files/output.log").write_text("starting finished part 0\n")
     assert [repr(line) for line in run.console()] == lines
+
+
+async def test_a_row_without_a_step_keeps_the_one_it_was_given_even_when_taken_back(tmp_path: Path, ask: Any) -> None:
+    folder = tmp_path / "proj" / "wandb" / "run-20190101_000000-old00001"
+    folder.mkdir(parents=True)
+    steps = (10, None, None, 13, None, 11)
+    rows = [{"loss": 1.0} if step is None else {"loss": 1.0, "_step": step} for step in steps]
+    (folder / "wandb-history.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (run,) = (await ask(Catalog(None), tmp_path / "proj")).runs
+    assert [row.step for _, row in run.rows(0, 6)] == [10, 11, 12, 13, 14, 11]
