@@ -13,6 +13,7 @@ import sys
 import termios
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,9 @@ def test_a_closed_stdout_is_an_error_to_the_full_parser_too(daemon_env: dict[str
 
 def test_an_interrupt_ends_it_without_a_traceback(listener: Listener, daemon_env: dict[str, str]) -> None:
     listener.answer(stay=True)
-    with subprocess.Popen([*LANE, "list"], env=daemon_env, stderr=subprocess.PIPE, text=True) as process:
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests in a shell's background inherit SIG_IGN
+    command = [*LANE, "list"]
+    with subprocess.Popen(command, env=daemon_env, stderr=subprocess.PIPE, text=True, preexec_fn=heed) as process:
         assert listener.asked.wait(DEADLINE_SECONDS)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=DEADLINE_SECONDS)
