@@ -63,6 +63,16 @@ class Rows(NamedTuple):
     """Epoch seconds; NaN when the row has none."""
     columns: tuple[Column, ...]
     others: tuple[Other, ...] = ()
+    by_key: bool = False
+    """What a step that goes back takes back: every key that is logged again its own points from there on (True), or
+    all rows (False). By key, rows of one step are shown as one."""
+
+
+class Purge(NamedTuple):
+    """The program says that it goes on from `step`: every key of its history loses its points from there on."""
+
+    offset: int
+    step: int
 
 
 class Patch(NamedTuple):
@@ -155,7 +165,19 @@ class Damage(NamedTuple):
     reason: str
 
 
-Batch: TypeAlias = Rows | Patch | Identity | Facts | Definition | Console | Exit | Alert | Mark | Damage
+Batch: TypeAlias = Rows | Purge | Patch | Identity | Facts | Definition | Console | Exit | Alert | Mark | Damage
+
+
+class Hints(msgspec.Struct, frozen=True):
+    """What the project's settings say of its logs; readers of formats that say it themselves pass it over."""
+
+    step_key: str = ""
+    """The key whose values are the steps; empty: it is recognised."""
+    templates: tuple[str, ...] = ()
+    """Lines of a text log as they look, with ``{name}`` where a number stands and ``{step}`` where the step does."""
+
+
+NO_HINTS = Hints()
 
 
 class Resume(msgspec.Struct, frozen=True):
@@ -170,6 +192,7 @@ class Row(NamedTuple):
     """One logged row, exact: values as `json.loads` gives them, by escaped key."""
 
     step: int
+    """`NO_STEP` where the record alone does not tell it."""
     time: float
     values: Mapping[str, Any]
 
@@ -224,14 +247,20 @@ class Format(Protocol):
     """One log format: pure functions on bytes. Registered in `runwised.formats.FORMATS`."""
 
     name: str
+    rewritten: bool
+    """Its writers write the file anew as a whole: while a new one is being written, what the last one said stands."""
+    console: bool
+    """It is what a program printed: its lines are the run's console."""
+    together: bool
+    """Several sources of one run may be written at the same time (else: each begins when the one before has ended)."""
 
     def matches(self, filename: str, head: bytes) -> bool:
         """Whether a file of this name that begins with these bytes (at most 4 KiB, maybe none) is ours."""
 
-    def reader(self, resume: Resume | None = None) -> Reader:
+    def reader(self, resume: Resume | None = None, hints: Hints = NO_HINTS) -> Reader:
         """A reader at the start of the source, or where another stopped."""
 
-    def probe(self, head: bytes, tail: bytes, tail_offset: int) -> Probe:
+    def probe(self, head: bytes, tail: bytes, tail_offset: int, hints: Hints = NO_HINTS) -> Probe:
         """A first answer from the first 64 KiB and the last 128 KiB (or what there is) of the source."""
 
     def row(self, data: bytes, offset: int, resume: Resume) -> Row | None:

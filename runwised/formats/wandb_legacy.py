@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from runwised.formats.json_value import as_float, decode_json
 from runwised.formats.linelog import LineLog, LogLine, last_lines, read_line
-from runwised.formats.record import NO_STEP, Batch, Damage, Identity, Probe, Resume, Row, Text
+from runwised.formats.record import NO_HINTS, NO_STEP, Batch, Damage, Hints, Identity, Probe, Resume, Row, Text
 from runwised.formats.rows_builder import RowsBuilder
 from runwised.formats.wandb_items import HistoryRow, flatten, row_of
 
@@ -70,6 +70,8 @@ def _decode_row(table: str, line: bytes) -> HistoryRow:
 class LegacyLog:
     """One of the two files as a `runwised.formats.record.Format`."""
 
+    rewritten = console = together = False
+
     def __init__(self, name: str, filename: str, table: Literal["history", "system"]) -> None:
         self.name = name
         self._filename = filename
@@ -79,11 +81,11 @@ class LegacyLog:
         """By its name; the first byte, if there is one, must begin an object."""
         return filename == self._filename and head[:1] in (b"", b"{")
 
-    def reader(self, resume: Resume | None = None) -> LegacyReader:
+    def reader(self, resume: Resume | None = None, hints: Hints = NO_HINTS) -> LegacyReader:  # noqa: ARG002 - the protocol's
         """See `runwised.formats.record.Format`."""
         return LegacyReader(self._table, resume)
 
-    def probe(self, head: bytes, tail: bytes, tail_offset: int) -> Probe:
+    def probe(self, head: bytes, tail: bytes, tail_offset: int, hints: Hints = NO_HINTS) -> Probe:  # noqa: ARG002
         """The last row: it has the last step, and of the summary what it holds itself."""
         step = time = None
         summary: dict[str, Any] = {}

@@ -7,7 +7,7 @@ import msgspec
 from runwised.formats import wandb_fast
 from runwised.formats.blocklog import FILE_HEADER, UNSETTLED, BlockLog, Found, Framed, read_record
 from runwised.formats.protowire import WireError
-from runwised.formats.record import NO_STEP, Batch, Damage, Probe, Resume, Row, Text
+from runwised.formats.record import NO_HINTS, NO_STEP, Batch, Damage, Hints, Probe, Resume, Row, Text
 from runwised.formats.wandb_batches import Batches
 from runwised.formats.wandb_items import history_row
 from runwised.formats.wandb_probe import probe_log
@@ -117,16 +117,17 @@ class WandbLog:
     """W&B's transaction log as a `runwised.formats.record.Format`."""
 
     name = "wandb"
+    rewritten = console = together = False
 
     def matches(self, filename: str, head: bytes) -> bool:
         """By its name, whatever is in it, or by the first bytes of its header."""
         return filename.endswith(".wandb") or head[:4] == FILE_HEADER[:4]
 
-    def reader(self, resume: Resume | None = None) -> WandbReader:
+    def reader(self, resume: Resume | None = None, hints: Hints = NO_HINTS) -> WandbReader:  # noqa: ARG002 - the protocol's
         """See `runwised.formats.record.Format`."""
         return WandbReader(resume)
 
-    def probe(self, head: bytes, tail: bytes, tail_offset: int) -> Probe:
+    def probe(self, head: bytes, tail: bytes, tail_offset: int, hints: Hints = NO_HINTS) -> Probe:  # noqa: ARG002
         """See `runwised.formats.record.Format`."""
         return probe_log(head, tail, tail_offset)
 

@@ -91,6 +91,29 @@ class Vector(Generic[Scalar]):
         self._data[self._length : stop] = items
         self._length = stop
 
+    def insert(self, places: Ints, items: NDArray[Scalar]) -> None:
+        """Put each item before the element that stands at its place now; places do not decrease."""
+        if len(places) and places[0] == self._length:
+            self.append(items)
+        elif len(places):
+            self._data = np.insert(self.live, places, items)
+            self._length, self._shared = len(self._data), False
+
+    def put(self, places: Ints, items: NDArray[Scalar]) -> None:
+        """Replace the elements at `places`; slices given out before stay as they were."""
+        if len(places):
+            if self._shared:
+                self._move(self._length, max(self._length, ROOM))
+            self._data[places] = items
+
+    def remove(self, places: Ints) -> None:
+        """Take out the elements at `places`, which increase; slices given out before stay as they were."""
+        if len(places) and places[0] + len(places) == self._length:
+            self.truncate(int(places[0]))
+        elif len(places):
+            self._data = np.delete(self.live, places)
+            self._length, self._shared = len(self._data), False
+
     def truncate(self, length: int) -> None:
         """Keep the first `length` elements; slices given out before stay as they were."""
         if length >= self._length:

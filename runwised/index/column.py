@@ -9,7 +9,7 @@ import numpy as np
 from runwised.formats.record import Floats, Ints
 from runwised.index.arrays import Array, Vector
 from runwised.index.buckets import Buckets, GrowingBuckets, width
-from runwised.index.presence import GrowingPresence, Presence
+from runwised.index.presence import GrowingPresence, Placed, Presence
 from runwised.index.rolling import Rolling, Tally
 from runwised.index.rows import Landing, RowTable
 from runwised.index.view import Series, Stats
@@ -74,7 +74,7 @@ class Column:
 class GrowingColumn(Column):
     """A metric of an index in memory."""
 
-    __slots__ = ("_kept", "_stats", "_tallies")
+    __slots__ = ("_kept", "_stats", "_tallies", "rank", "session")
 
     presence: GrowingPresence
     values: Vector[np.float64]
@@ -85,6 +85,10 @@ class GrowingColumn(Column):
         self._tallies = Rolling()
         self._stats: Stats | None = None
         self._kept = 0
+        self.rank = 0
+        """Of the sources that hold the metric, the one it is taken from; see `RunIndex.start_source`."""
+        self.session = 0
+        """The start of the program its last points came from."""
 
     @property
     def nbytes(self) -> int:
@@ -108,15 +112,40 @@ class GrowingColumn(Column):
     def append(self, landing: Landing, rows: Ints | None, values: Floats) -> None:
         """Take in the batch's values: at `rows` of it, or (None) at all of its rows."""
         self.values.append(values[self.presence.append(landing, rows, len(values))])
+        self._grown()
+
+    def _grown(self) -> None:
         self._stats = None
         if self.count - self._kept >= LAG:
             self._kept = self.count
             self._buckets.cover(self.values.live)
             self._tallies.cover(self.values.live)
 
+    def put(self, steps: Ints, values: Floats, *, beside: bool) -> Placed:
+        """Take in points of a table whose rows are known by their steps; see `GrowingPresence.put`."""
+        before = self.count
+        placed = self.presence.put(steps, beside=beside)
+        if placed.standing is not None:
+            values = values[placed.standing]
+        if placed.order is not None:
+            values = np.concatenate([self.values.live[placed.at :], values])[placed.order]
+        if placed.at < before:
+            self._truncate(placed.at)
+        self.values.append(values)
+        self._grown()
+        return placed
+
+    def cut(self, step: int) -> Ints:
+        """Drop the points at and after a step, of such a table; gives the steps of those."""
+        removed = self.presence.cut(step)
+        self._truncate(self.count)
+        return removed
+
     def truncate(self, position: int, number: int) -> None:
         """Drop the points at `position` and behind, where row `number` stands."""
-        count = self.presence.truncate(position, number)
+        self._truncate(self.presence.truncate(position, number))
+
+    def _truncate(self, count: int) -> None:
         self.values.truncate(count)
         self._buckets.truncate(count)
         self._tallies.truncate(count)

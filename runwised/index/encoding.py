@@ -14,6 +14,7 @@ from runwised.index.header import (
     ColumnHead,
     ConsoleHead,
     Header,
+    OrderHead,
     OtherHead,
     PresenceHead,
     StatsHead,
@@ -23,8 +24,11 @@ from runwised.index.header import (
     encode_metadata,
 )
 from runwised.index.parts import BUCKET, ArrayHead, PartWriter
+from runwised.index.pieces import Pieces
 from runwised.index.presence import GrowingPresence
+from runwised.index.rows import GrowingRows
 from runwised.index.run_index import RunIndex
+from runwised.index.step_rows import GrowingStepRows
 
 
 def encode(index: RunIndex, stamp: bytes) -> list[bytes]:
@@ -43,19 +47,32 @@ def encode(index: RunIndex, stamp: bytes) -> list[bytes]:
 def _table(writer: PartWriter, table: GrowingTable) -> TableHead:
     rows = table.rows
     others = table.other_columns
+    pieces = rows.pieces if isinstance(rows, GrowingRows) else Pieces([], [], table.row_count)
+    steps, times = (rows.log_steps, rows.log_times) if isinstance(rows, GrowingStepRows) else (rows.steps, rows.times)
     return TableHead(
-        served=rows.pieces.served,
-        starts=_packed(rows.pieces.starts),
-        positions=_packed(rows.pieces.positions),
-        source_starts=rows.source_starts,
+        served=pieces.served,
+        starts=_packed(pieces.starts),
+        positions=_packed(pieces.positions),
+        stretch_starts=rows.stretches.starts,
+        stretch_sources=rows.stretches.sources,
         rewinds=_packed([number for rewind in rows.rewinds for number in rewind]),
         offsets=writer.ints(rows.offsets.live),
-        steps=writer.ints(rows.steps.live),
-        times=writer.floats(rows.times.live),
+        steps=writer.ints(steps.live),
+        times=writer.floats(times.live),
         keys=encode_json([*table.columns, *others]),
         columns=[_column(writer, column) for column in table.columns.values()],
         others=[_other(writer, table, key, other) for key, other in others.items()],
         texts=writer.text(b"".join(other.last for other in others.values())),
+        order=_order(writer, rows) if isinstance(rows, GrowingStepRows) else None,
+    )
+
+
+def _order(writer: PartWriter, rows: GrowingStepRows) -> OrderHead:
+    order, count = rows.order, len(rows.order.rows)
+    return OrderHead(
+        rows=writer.ints(order.rows.slice(0, count)),
+        times=writer.floats(order.times.slice(0, count)),
+        records=writer.ints(order.records.slice(0, count)),
     )
 
 
@@ -68,6 +85,8 @@ def _column(writer: PartWriter, column: GrowingColumn) -> ColumnHead:
         values=writer.floats(column.values.live),
         levels=[_level(writer, column, buckets, level) for level in range(levels)],
         stats=StatsHead(**msgspec.structs.asdict(column.stats())) if count else None,
+        rank=column.rank,
+        session=column.session,
     )
 
 

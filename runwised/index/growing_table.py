@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
+from runwised.formats.record import Column as BatchColumn
+from runwised.formats.record import Ints, Rows
 from runwised.formats.record import Other as BatchOther
-from runwised.formats.record import Rows
 from runwised.index.arrays import Vector
 from runwised.index.column import GrowingColumn
-from runwised.index.presence import GrowingPresence
+from runwised.index.presence import GrowingPresence, Placed, Presence
 from runwised.index.rows import GrowingRows, Landing
-from runwised.index.table import ColumnTable
-from runwised.index.view import Other, Stats
+from runwised.index.step_rows import GrowingStepRows
+from runwised.index.table import LOWEST, ColumnTable
+from runwised.index.view import Other, Rewind, Stats
+
+NOWHERE = -(2**63)
+"""No row has this number."""
 
 
 class GrowingOther:
@@ -41,14 +48,45 @@ class GrowingOther:
             self.kind, self.last = batch.kind, batch.last
             self.last_row = landing.first + int(batch.rows[-1])
 
+    def put(self, steps: Ints, batch: BatchOther, *, beside: bool) -> Placed:
+        """The same in a table whose rows are known by their steps: the batch's values stand at these."""
+        placed = self.presence.put(steps, beside=beside)
+        self.kind, self.last, self.last_row = batch.kind, batch.last, int(steps[-1])
+        return placed
+
+
+class Origin(NamedTuple):
+    """Where a batch comes from, as far as it matters to a table."""
+
+    source: int = 0
+    rank: int = 0
+    """Of two sources that hold the same metric it is taken from the one of lower rank."""
+    session: int = 0
+    """Which start of the program."""
+    shared: bool = False
+    """Other sources of this rank and session are written at the same time: none takes back what the others say."""
+
+
+ALONE = Origin()
+
 
 class GrowingTable(ColumnTable):
-    """Rows and columns of an index in memory."""
+    """Rows and columns of an index in memory.
 
-    rows: GrowingRows
+    It begins as a table by row: a row is a record, and a step that goes back takes back whole rows. The first batch
+    by key whose steps do not just go on makes it a table by step (see `step_rows`), for good.
+    """
 
-    def __init__(self, rows: GrowingRows, columns: dict[str, GrowingColumn], others: dict[str, GrowingOther]) -> None:
+    rows: GrowingRows | GrowingStepRows
+
+    def __init__(
+        self,
+        rows: GrowingRows | GrowingStepRows,
+        columns: dict[str, GrowingColumn],
+        others: dict[str, GrowingOther],
+    ) -> None:
         super().__init__(rows)
+        self.rows = rows
         self.columns = columns
         self.other_columns = others
 
@@ -58,21 +96,113 @@ class GrowingTable(ColumnTable):
         others = sum(other.presence.nbytes + len(other.last) for other in self.other_columns.values())
         return self.rows.nbytes + sum(column.nbytes for column in self.columns.values()) + others
 
-    def fold(self, batch: Rows) -> None:
+    def fold(self, batch: Rows, origin: Origin = ALONE) -> None:
         """Take in rows behind the last."""
         if not len(batch.offsets):
             return
-        landing = self.rows.append(batch.offsets, batch.steps, batch.times)
+        self.rows.stretches.begin(self.total_rows, origin.source)
+        rows = self.rows
+        if isinstance(rows, GrowingRows) and batch.by_key and (origin.rank or not rows.goes_on(batch.steps)):
+            rows = self._know_by_step(rows)
+        if isinstance(rows, GrowingRows):
+            self._fold_by_row(rows, batch, origin)
+        else:
+            self._fold_by_step(rows, batch, origin)
+
+    def purge(self, step: int, origin: Origin) -> None:
+        """Every key loses its points from `step` on, unless others write at the same time."""
+        rows = self.rows
+        if origin.shared or not self.row_count or self.rows.served_steps(self.row_count - 1, self.row_count)[0] < step:
+            return
+        if isinstance(rows, GrowingRows):
+            rows = self._know_by_step(rows)
+        last = int(rows.served_steps(self.row_count - 1, self.row_count)[0])
+        lost = [column.cut(step) for column in self.columns.values() if column.rank == origin.rank]
+        lost += [other.presence.cut(step) for other in self.other_columns.values()]
+        rows.note(Rewind(self.total_rows, last, step, max(map(len, lost), default=0)))
+        rows.settle(self.total_rows, [], lost)
+
+    def _fold_by_row(self, rows: GrowingRows, batch: Rows, origin: Origin) -> None:
+        landing = rows.append(batch.offsets, batch.steps, batch.times)
         if landing.voided is not None:
             for column in self.columns.values():
                 column.truncate(landing.position, landing.voided)
             for other in self.other_columns.values():
                 other.presence.truncate(landing.position, landing.voided)
         columns = self.columns
-        for key, rows, values in batch.columns:
-            (columns.get(key) or self._new_column(key)).append(landing, rows, values)
+        for key, at, values in batch.columns:
+            (columns.get(key) or self._new_column(key, origin)).append(landing, at, values)
         for batch_other in batch.others:
             (self.other_columns.get(batch_other.key) or self._new_other(batch_other.key)).append(landing, batch_other)
+
+    def _fold_by_step(self, rows: GrowingStepRows, batch: Rows, origin: Origin) -> None:
+        first = self.total_rows
+        steps = rows.append(batch.offsets, batch.steps, batch.times)
+        gained: list[Ints] = []
+        lost: list[Ints] = []
+        rewinds: list[Rewind] = []
+        for column in batch.columns:
+            self._put(column, first, steps, origin, gained, lost, rewinds)
+        for other in batch.others:
+            if len(other.rows):
+                growing = self.other_columns.get(other.key) or self._new_other(other.key)
+                placed = growing.put(steps[other.rows], other, beside=origin.shared)
+                gained.append(placed.steps)
+                lost.append(placed.removed)
+        for rewind in sorted(rewinds):
+            rows.note(rewind)
+        rows.settle(first, gained, lost)
+
+    def _put(
+        self,
+        batch: BatchColumn,
+        first: int,
+        steps: Ints,
+        origin: Origin,
+        gained: list[Ints],
+        lost: list[Ints],
+        rewinds: list[Rewind],
+    ) -> None:
+        """Put one metric's points down, stretch by stretch where its steps go back."""
+        if not len(batch.values):
+            return
+        column = self.columns.get(batch.key) or self._new_column(batch.key, origin)
+        if column.rank < origin.rank:
+            return
+        if column.rank > origin.rank:
+            lost.append(column.cut(LOWEST))
+            column.rank = origin.rank
+        beside = origin.shared and column.session == origin.session
+        column.session = origin.session
+        at = np.arange(len(steps)) if batch.rows is None else batch.rows
+        stood = steps if batch.rows is None else steps[at]
+        back = () if beside else (np.flatnonzero(stood[1:] < stood[:-1]) + 1).tolist()
+        edges = [0, *back, len(stood)]
+        for start, stop in pairwise(edges):
+            placed = column.put(stood[start:stop], batch.values[start:stop], beside=beside)
+            gained.append(placed.steps)
+            if len(placed.removed):
+                lost.append(placed.removed)
+                to_step, from_step = int(stood[start]), int(placed.removed[-1])
+                if to_step < from_step and not beside:
+                    rewinds.append(Rewind(first + int(at[start]), from_step, to_step, len(placed.removed)))
+
+    def _know_by_step(self, rows: GrowingRows) -> GrowingStepRows:
+        """Go over from rows known by their records to rows known by their steps."""
+        by_step = GrowingStepRows.of(rows)
+        presences = [column.presence for column in self.columns.values()]
+        presences += [other.presence for other in self.other_columns.values()]
+        for presence in presences:
+            numbers = presence.numbers(0, presence.count)
+            presence.rows, presence.pieces, presence.start = Vector(rows.steps.take(numbers)), by_step.pieces, 0
+        for column in self.columns.values():
+            column.table = by_step
+        for other in self.other_columns.values():
+            if other.last_row != NOWHERE:
+                other.last_row = rows.steps.item(other.last_row)
+        self.rows = by_step
+        by_step.settle(0, [presence.numbers(0, presence.count) for presence in presences], [])
+        return by_step
 
     def numeric_keys(self) -> Iterable[str]:
         """As `ColumnTable`."""
@@ -81,6 +211,13 @@ class GrowingTable(ColumnTable):
     def other_keys(self) -> Iterable[str]:
         """As `ColumnTable`."""
         return self.other_columns
+
+    def presences(self, key: str) -> Iterable[tuple[Presence, int | None]]:
+        """As `ColumnTable`."""
+        if key in self.columns:
+            yield self.columns[key].presence, self.columns[key].rank
+        if key in self.other_columns:
+            yield self.other_columns[key].presence, None
 
     def count(self, key: str) -> int:
         """As `ColumnTable`."""
@@ -104,15 +241,17 @@ class GrowingTable(ColumnTable):
         last = other.last.decode("utf-8", "replace") if other.current else "null"
         return Other(other.kind, count, last, self.rows.steps.item(other.presence.number(count - 1)))
 
-    def _new_column(self, key: str) -> GrowingColumn:
+    def _new_column(self, key: str, origin: Origin) -> GrowingColumn:
         self._shown = None
-        presence = GrowingPresence(self.rows.pieces, 0, 0, None)
-        column = self.columns[key] = GrowingColumn(self.rows, presence, Vector.empty(np.float64))
+        column = self.columns[key] = GrowingColumn(self.rows, self._presence(), Vector.empty(np.float64))
+        column.rank, column.session = origin.rank, origin.session
         return column
+
+    def _presence(self) -> GrowingPresence:
+        rows = Vector.empty(np.int64) if isinstance(self.rows, GrowingStepRows) else None
+        return GrowingPresence(self.rows.pieces, 0, 0, rows)
 
     def _new_other(self, key: str) -> GrowingOther:
         self._shown = None
-        other = self.other_columns[key] = GrowingOther(
-            GrowingPresence(self.rows.pieces, 0, 0, None), "null", b"null", -1
-        )
+        other = self.other_columns[key] = GrowingOther(self._presence(), "null", b"null", NOWHERE)
         return other

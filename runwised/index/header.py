@@ -14,7 +14,7 @@ from runwised.index.parts import ArrayHead, SidecarDamaged
 from runwised.index.view import Stats
 
 MAGIC = b"runwised"
-VERSION = 1
+VERSION = 2
 PROLOGUE = struct.Struct("<8sIIII")
 """Magic, version, length of the header, its CRC-32, CRC-32 of the 20 bytes before."""
 
@@ -47,6 +47,16 @@ class ColumnHead(msgspec.Struct, array_like=True):
     values: ArrayHead
     levels: list[ArrayHead]
     stats: StatsHead | None
+    rank: int
+    session: int
+
+
+class OrderHead(msgspec.Struct, array_like=True):
+    """The rows of a table whose rows are known by their steps, in the order of these."""
+
+    rows: ArrayHead
+    times: ArrayHead
+    records: ArrayHead
 
 
 class OtherHead(msgspec.Struct, array_like=True):
@@ -68,7 +78,9 @@ class TableHead(msgspec.Struct, array_like=True):
     served: int
     starts: bytes
     positions: bytes
-    source_starts: list[int]
+    stretch_starts: list[int]
+    stretch_sources: list[int]
+    """Where in file order the records of which source begin."""
     rewinds: bytes
     """Four numbers each: row, from_step, to_step, voided."""
     offsets: ArrayHead
@@ -80,6 +92,8 @@ class TableHead(msgspec.Struct, array_like=True):
     others: list[OtherHead]
     texts: ArrayHead
     """The last other values, one behind the other."""
+    order: OrderHead | None
+    """Of a table whose rows are known by their steps."""
 
 
 class ConsoleHead(msgspec.Struct, array_like=True):

@@ -36,6 +36,16 @@ class SourceState(msgspec.Struct, omit_defaults=True):
     """Its length when it was read up to `resume`, bytes."""
     exits: list[Exit] = []
     marks: list[Mark] = []
+    rank: int = 0
+    session: int = -1
+    """Which start of the program wrote it, among the sources of its rank; -1 while that does not matter."""
+    first_time: float | None = None
+    last_time: float | None = None
+    """Span of its rows' times, epoch seconds."""
+    last_step: int | None = None
+    """Step of its last row."""
+    purge: int | None = None
+    """The step from which on it takes everything back, while it has no row that tells when it was begun."""
 
 
 class Metadata(msgspec.Struct, omit_defaults=True):
@@ -52,8 +62,10 @@ class Metadata(msgspec.Struct, omit_defaults=True):
     damage_count: int = 0
     sources: list[SourceState] = []
 
-    def fold(self, batch: Patch | Identity | Facts | Definition | Exit | Alert | Mark | Damage) -> None:
-        """Take in one batch of the last source."""
+    def fold(
+        self, batch: Patch | Identity | Facts | Definition | Exit | Alert | Mark | Damage, source: SourceState
+    ) -> None:
+        """Take in one batch of a source."""
         match batch:
             case Patch():
                 patch(self.config if batch.target == "config" else self.summary, batch)
@@ -64,11 +76,11 @@ class Metadata(msgspec.Struct, omit_defaults=True):
             case Definition():
                 self.definitions[f"{'glob' if batch.glob else 'key'} {batch.key}"] = batch
             case Exit():
-                self.sources[-1].exits.append(batch)
+                source.exits.append(batch)
             case Alert():
                 self.alerts.append(batch)
             case Mark():
-                self.sources[-1].marks.append(batch)
+                source.marks.append(batch)
             case Damage():
                 self.damage[batch.reason] = self.damage.get(batch.reason, 0) + batch.length
                 self.damage_count += 1

@@ -4,10 +4,31 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 
 from runwised.formats.record import Ints
+
+
+class Served(Protocol):
+    """The way between the number of a served row and its position, whatever decides which rows are served."""
+
+    @property
+    def served(self) -> int:
+        """How many rows are served."""
+
+    def number(self, position: int) -> int:
+        """Number of the row at a position below `served`."""
+
+    def numbers(self, start: int, stop: int) -> Ints:
+        """Numbers of the rows at positions [start, stop)."""
+
+    def numbers_at(self, positions: Ints) -> Ints:
+        """Numbers of the rows at `positions`, which do not decrease."""
+
+    def positions_of(self, numbers: Ints) -> Ints:
+        """Positions of served rows, given in order."""
 
 
 class Pieces:

@@ -10,39 +10,75 @@ from numpy.typing import NDArray
 
 from runwised.formats.record import NO_STEP, Floats, Ints
 from runwised.index.arrays import Array, Scalar, Vector
-from runwised.index.pieces import Pieces
+from runwised.index.pieces import Pieces, Served
 from runwised.index.view import Rewind
 
 LAST_STEP = 2**63 - 1
 
 
+class Stretches:
+    """Which source each record came from: stretches of records of one source each, in file order."""
+
+    __slots__ = ("sources", "starts")
+
+    def __init__(self, starts: list[int], sources: list[int]) -> None:
+        self.starts = starts
+        """Number of the first record of each stretch; a stretch may be empty."""
+        self.sources = sources
+
+    def begin(self, record: int, source: int) -> None:
+        """The next record has this number and comes from this source."""
+        if not self.sources or self.sources[-1] != source:
+            self.starts.append(record)
+            self.sources.append(source)
+
+    def source(self, record: int) -> int:
+        """The source a record came from."""
+        return self.sources[bisect_right(self.starts, record) - 1]
+
+
 class RowTable:
-    """Offsets, steps and times of all rows, by number, and the served ones among them, by position."""
+    """Offsets, steps and times of all rows, by number, and the served ones among them, by position.
+
+    What was logged is numbered as *records*, in file order. Here a row's number is that of its record.
+    """
 
     def __init__(
         self,
         offsets: Array[np.int64],
         steps: Array[np.int64],
         times: Array[np.float64],
-        pieces: Pieces,
-        source_starts: list[int],
+        pieces: Served,
+        stretches: Stretches,
     ) -> None:
         self.offsets = offsets
+        """By record."""
         self.steps = steps
         self.times = times
         self.pieces = pieces
-        self.source_starts = source_starts
-        """Number of each source's first row."""
+        self.stretches = stretches
 
-    def locate(self, number: int) -> tuple[int, int]:
-        """Source and byte offset of a row; IndexError when there is no such row."""
-        if not 0 <= number < len(self.offsets):
-            raise IndexError(f"no row {number}, there are {len(self.offsets)}")
-        return bisect_right(self.source_starts, number) - 1, self.offsets.item(number)
+    def locate(self, record: int) -> tuple[int, int]:
+        """Source and byte offset of a record; IndexError when there is no such record."""
+        if not 0 <= record < len(self.offsets):
+            raise IndexError(f"no row {record}, there are {len(self.offsets)}")
+        return self.stretches.source(record), self.offsets.item(record)
+
+    def records(self, numbers: Ints) -> Ints:
+        """The newest record of each of these rows."""
+        return numbers
+
+    def records_of(self, start: int, stop: int) -> Ints:
+        """The records of the rows with numbers in [start, stop), in file order; taken back ones are among them."""
+        return np.arange(max(start, 0), min(stop, len(self.offsets)))
+
+    def record_step(self, record: int) -> int:
+        """The step of a record, as it was logged or else filled in."""
+        return int(self.steps.item(record))
 
     def position(self, step: int) -> int:
         """Position of the first served row at or after `step`, else their count."""
-        pieces = self.pieces
+        pieces = self._pieces
         piece = bisect_right(pieces.starts, step - 1, key=self.steps.item) - 1
         if piece < 0:
             return 0
@@ -54,11 +90,16 @@ class RowTable:
 
     def served_steps(self, start: int, stop: int) -> Ints:
         """Steps of the rows at positions [start, stop)."""
-        return _joined([self.steps.slice(*span) for span in self.pieces.stretches(start, stop)], np.int64)
+        return _joined([self.steps.slice(*span) for span in self._pieces.stretches(start, stop)], np.int64)
 
     def served_times(self, start: int, stop: int) -> Floats:
         """Epoch seconds of the rows at positions [start, stop)."""
-        return _joined([self.times.slice(*span) for span in self.pieces.stretches(start, stop)], np.float64)
+        return _joined([self.times.slice(*span) for span in self._pieces.stretches(start, stop)], np.float64)
+
+    @property
+    def _pieces(self) -> Pieces:
+        assert isinstance(self.pieces, Pieces)
+        return self.pieces
 
 
 class Landing(NamedTuple):
@@ -82,6 +123,7 @@ class GrowingRows(RowTable):
     offsets: Vector[np.int64]
     steps: Vector[np.int64]
     times: Vector[np.float64]
+    pieces: Pieces
 
     def __init__(
         self,
@@ -89,16 +131,23 @@ class GrowingRows(RowTable):
         steps: Vector[np.int64],
         times: Vector[np.float64],
         pieces: Pieces,
-        source_starts: list[int],
+        stretches: Stretches,
         rewinds: list[Rewind],
     ) -> None:
-        super().__init__(offsets, steps, times, pieces, source_starts)
+        super().__init__(offsets, steps, times, pieces, stretches)
         self.rewinds = rewinds
 
     @property
     def nbytes(self) -> int:
         """Memory held by the arrays."""
         return self.offsets.nbytes + self.steps.nbytes + self.times.nbytes
+
+    def goes_on(self, steps: Ints) -> bool:
+        """Whether rows with these steps would take nothing back, each going beyond the one before."""
+        count = len(self.steps)
+        before = self.steps.item(count - 1) if count else None
+        steps = resolve(steps, before)
+        return (before is None or bool(steps[0] > before)) and bool((steps[1:] > steps[:-1]).all())
 
     def append(self, offsets: Ints, steps: Ints, times: Floats) -> Landing:
         """Put a batch of at least one row behind the last, and void what its steps go back over."""

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from runwised.formats.record import Alert, Batch, Console, Definition, Identity, Resume, Rows
+from runwised.formats.record import Alert, Batch, Console, Definition, Identity, Purge, Resume, Rows
 from runwised.index.arrays import Vector
-from runwised.index.growing_table import GrowingTable
+from runwised.index.growing_table import GrowingTable, Origin
 from runwised.index.metadata import Metadata, SourceState
 from runwised.index.pieces import Pieces
-from runwised.index.rows import GrowingRows
+from runwised.index.rows import GrowingRows, Stretches
+from runwised.index.sessions import last_step, origin_beside, origin_of
 from runwised.index.table import ColumnTable
 from runwised.index.view import Rewind
 
@@ -83,9 +84,14 @@ class IndexedRun:
         """Where the console chunks of a source stand, in file order."""
         raise NotImplementedError
 
-    def locate(self, row: int) -> tuple[int, int]:
-        """Source number and byte offset of a history row, by its number; IndexError when there is no such row."""
-        return self.history.rows.locate(row)
+    def locate(self, record: int) -> tuple[int, int]:
+        """Source number and byte offset of a history record; IndexError when there is no such record."""
+        return self.history.rows.locate(record)
+
+    @property
+    def last_step(self) -> int | None:
+        """The step logged last, where each key takes back its own points; else None: it is that of the last row."""
+        return last_step(self.metadata.sources)
 
 
 class ConsoleTable:
@@ -154,12 +160,13 @@ class RunIndex(IndexedRun):
         """As `IndexedRun`."""
         return self.consoles[source].chunks()
 
-    def start_source(self, key: str) -> int:
-        """The next source (segment) of this run begins; gives its number, from 0."""
-        self.metadata.sources.append(SourceState(key))
+    def start_source(self, key: str, rank: int = 0) -> int:
+        """The next source (segment) of this run begins; gives its number, from 0.
+
+        A metric that several sources hold is taken from the one with the lowest `rank`.
+        """
+        self.metadata.sources.append(SourceState(key, rank=rank))
         self.consoles.append(ConsoleTable(NO_CHUNKS))
-        for table in (self.history, self.system):
-            table.rows.source_starts.append(table.total_rows)
         return len(self.metadata.sources) - 1
 
     def set_resume(self, source: int, resume: Resume, size: int) -> None:
@@ -167,16 +174,41 @@ class RunIndex(IndexedRun):
         self.metadata.sources[source].resume = resume
         self.metadata.sources[source].size = size
 
-    def fold(self, batch: Batch) -> None:
-        """Take in one batch of the source started last."""
+    def fold(self, batch: Batch, source: int | None = None) -> None:
+        """Take in one batch of a source: the one started last, where none is named. Raises SourcesOverlap."""
+        number = len(self.metadata.sources) - 1 if source is None else source
+        state = self.metadata.sources[number]
         if isinstance(batch, Rows):
-            (self.history if batch.table == "history" else self.system).fold(batch)
+            self._fold_rows(batch, number)
         elif isinstance(batch, Console):
-            self.consoles[-1].append(batch)
+            self.consoles[number].append(batch)
+        elif isinstance(batch, Purge):
+            self._purge(batch.step, number)
         else:
-            self.metadata.fold(batch)
+            self.metadata.fold(batch, state)
+
+    def _fold_rows(self, batch: Rows, number: int) -> None:
+        table = self.history if batch.table == "history" else self.system
+        if not batch.by_key or not len(batch.offsets):
+            table.fold(batch, Origin(number, self.metadata.sources[number].rank))
+            return
+        state = self.metadata.sources[number]
+        origin = origin_of(self.metadata.sources, number, batch)
+        if state.purge is not None:
+            table.purge(state.purge, origin)
+            state.purge = None
+        table.fold(batch, origin)
+        state.last_step = table.rows.record_step(table.total_rows - 1)
+
+    def _purge(self, step: int, number: int) -> None:
+        """A source without rows may have been begun beside others: its first row will tell."""
+        state = self.metadata.sources[number]
+        if state.session < 0:
+            state.purge = step
+        else:
+            self.history.purge(step, origin_beside(self.metadata.sources, number))
 
 
 def _empty_table() -> GrowingTable:
     vectors = Vector.empty(np.int64), Vector.empty(np.int64), Vector.empty(np.float64)
-    return GrowingTable(GrowingRows(*vectors, Pieces([], [], 0), [], []), {}, {})
+    return GrowingTable(GrowingRows(*vectors, Pieces([], [], 0), Stretches([], []), []), {}, {})

@@ -24,8 +24,9 @@ from runwised.index.metadata import Metadata
 from runwised.index.parts import Parts, SidecarDamaged
 from runwised.index.pieces import Pieces
 from runwised.index.presence import GrowingPresence, Presence
-from runwised.index.rows import GrowingRows
+from runwised.index.rows import GrowingRows, Stretches
 from runwised.index.run_index import ConsoleTable, IndexedRun, RunIndex
+from runwised.index.step_rows import GrowingStepRows, StepRows
 from runwised.index.stored_array import StoredArray
 from runwised.index.stored_table import StoredTable
 from runwised.index.view import Rewind
@@ -57,10 +58,9 @@ class Sidecar(IndexedRun):
         self.metadata: Metadata = decode_json(header.metadata, Metadata)
         self.history = StoredTable(self._parts, header.history)
         self.system = StoredTable(self._parts, header.system)
-        starts = (table.rows.source_starts for table in (self.history, self.system))
-        counts = {len(each) for each in (self.sources, header.consoles, *starts)}
-        if len(counts) != 1:
-            raise SidecarDamaged(f"sources: {sorted(counts)} of them")
+        named = [source for table in (self.history, self.system) for source in table.rows.stretches.sources]
+        if len(self.sources) != len(header.consoles) or not set(named) <= set(range(len(self.sources))):
+            raise SidecarDamaged(f"{len(self.sources)} sources, {len(header.consoles)} consoles, rows of {set(named)}")
 
     @property
     def rewinds(self) -> Sequence[Rewind]:
@@ -119,29 +119,38 @@ def _ints(array: StoredArray[np.int64]) -> Ints:
 
 
 def _thawed(stored: StoredTable) -> GrowingTable:
-    rows, total = stored.rows, stored.total_rows
-    pieces = Pieces([*rows.pieces.starts], [*rows.pieces.positions], rows.pieces.served)
-    growing = GrowingRows(
-        Vector(rows.offsets.slice(0, total)),
-        Vector(rows.steps.slice(0, total)),
-        Vector(rows.times.slice(0, total)),
-        pieces,
-        [*rows.source_starts],
-        [*stored.rewinds],
-    )
+    growing = _thawed_rows(stored)
     columns = {}
     for key in stored.numeric_keys():
         column = stored.column(key)
         values = Vector(column.values.slice(0, column.count))
-        columns[key] = GrowingColumn(growing, _growing(column.presence, pieces), values)
+        thawed = columns[key] = GrowingColumn(growing, _growing(column.presence, growing), values)
+        thawed.rank, thawed.session = column.head.rank, column.head.session
     others = {}
     for key in stored.other_keys():
         head = stored.other_head(key)
-        presence = _growing(stored.presence(head.presence), pieces)
+        presence = _growing(stored.presence(head.presence), growing)
         others[key] = GrowingOther(presence, head.kind, stored.texts[key], head.last_row)
+    if isinstance(growing, GrowingStepRows):
+        presences = [column.presence for column in columns.values()] + [other.presence for other in others.values()]
+        growing.settle(0, [each.numbers(0, each.count) for each in presences], [])
     return GrowingTable(growing, columns, others)
 
 
-def _growing(stored: Presence, pieces: Pieces) -> GrowingPresence:
+def _thawed_rows(stored: StoredTable) -> GrowingRows | GrowingStepRows:
+    rows, total = stored.rows, stored.total_rows
+    stretches = Stretches([*rows.stretches.starts], [*rows.stretches.sources])
+    rewinds = [*stored.rewinds]
+    offsets = Vector(rows.offsets.slice(0, total))
+    if isinstance(rows, StepRows):
+        steps, times = rows.log_steps.slice(0, total), rows.log_times.slice(0, total)
+        return GrowingStepRows(offsets, Vector(steps), Vector(times), stretches, rewinds)
+    steps, times = rows.steps.slice(0, total), rows.times.slice(0, total)
+    assert isinstance(rows.pieces, Pieces)
+    pieces = Pieces([*rows.pieces.starts], [*rows.pieces.positions], rows.pieces.served)
+    return GrowingRows(offsets, Vector(steps), Vector(times), pieces, stretches, rewinds)
+
+
+def _growing(stored: Presence, table: GrowingRows | GrowingStepRows) -> GrowingPresence:
     rows = None if stored.rows is None else Vector(stored.rows.slice(0, stored.count))
-    return GrowingPresence(pieces, stored.start, stored.count, rows)
+    return GrowingPresence(table.pieces, stored.start, stored.count, rows)

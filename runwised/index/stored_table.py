@@ -16,11 +16,12 @@ from runwised.index.arrays import Array
 from runwised.index.buckets import Buckets, GrowingBuckets, bucket_count, level_count, width
 from runwised.index.chunks import CHUNK
 from runwised.index.column import Column
-from runwised.index.header import ColumnHead, OtherHead, PresenceHead, TableHead, decode_json
+from runwised.index.header import ColumnHead, OrderHead, OtherHead, PresenceHead, TableHead, decode_json
 from runwised.index.parts import Parts, SidecarDamaged
 from runwised.index.pieces import Pieces
 from runwised.index.presence import Presence
-from runwised.index.rows import RowTable
+from runwised.index.rows import RowTable, Stretches
+from runwised.index.step_rows import Order, StepRows
 from runwised.index.stored_array import StoredArray
 from runwised.index.table import ColumnTable
 from runwised.index.view import Other, Rewind, Series, Stats
@@ -109,15 +110,19 @@ class StoredTable(ColumnTable):
     def __init__(self, parts: Parts, head: TableHead) -> None:
         self.parts = parts
         self.head = head
-        pieces = _pieces(head)
         offsets = StoredArray.ints(parts, head.offsets)
         steps, times = StoredArray.ints(parts, head.steps), StoredArray.floats(parts, head.times)
-        super().__init__(RowTable(offsets, steps, times, pieces, head.source_starts))
-        if not len(offsets) == len(steps) == len(times) == _total(pieces):
+        stretches = _stretches(head, len(offsets))
+        total = len(offsets)
+        if head.order is not None:
+            rows: RowTable = StepRows(offsets, steps, times, stretches, _order(parts, head.order, head.served))
+        else:
+            pieces = _pieces(head)
+            total = _total(pieces)
+            rows = RowTable(offsets, steps, times, pieces, stretches)
+        super().__init__(rows)
+        if not len(offsets) == len(steps) == len(times) == total:
             raise SidecarDamaged(f"{len(offsets)} offsets, {len(steps)} steps, {len(times)} times")
-        starts = [*head.source_starts, len(offsets)]
-        if starts != sorted(starts) or starts[0] != 0:
-            raise SidecarDamaged(f"sources begin at rows {head.source_starts} of {len(offsets)}")
         self._keys = self._decoded_keys()
         self._columns: dict[str, StoredColumn] = {}
 
@@ -133,6 +138,13 @@ class StoredTable(ColumnTable):
     def other_keys(self) -> Iterable[str]:
         """As `ColumnTable`."""
         return self._keys[1]
+
+    def presences(self, key: str) -> Iterable[tuple[Presence, int | None]]:
+        """As `ColumnTable`."""
+        if key in self._keys[0]:
+            yield self.column(key).presence, self._keys[0][key].rank
+        if key in self._keys[1]:
+            yield self.presence(self._keys[1][key].presence), None
 
     def count(self, key: str) -> int:
         """As `ColumnTable`."""
@@ -181,7 +193,13 @@ class StoredTable(ColumnTable):
         """Where points stand."""
         rows: Array[np.int64] | None = None
         if head.rows is not None:
-            rows = StoredArray.row_numbers(self.parts, head.rows, self.total_rows)
+            by_step = isinstance(self.rows, StepRows)
+            most = None if by_step else self.total_rows
+            rows = (
+                StoredArray.ints(self.parts, head.rows)
+                if most is None
+                else StoredArray.row_numbers(self.parts, head.rows, most)
+            )
             if len(rows) != head.count:
                 raise SidecarDamaged(f"{len(rows)} row numbers for {head.count} points")
         elif not 0 <= head.start <= head.start + head.count <= max(self.row_count, head.start):
@@ -224,6 +242,24 @@ def _pieces(head: TableHead) -> Pieces:
             raise SidecarDamaged(f"stretch of rows {start}, positions {position} to {end}")
         reached = start + end - position
     return Pieces(starts, positions, head.served)
+
+
+def _stretches(head: TableHead, total: int) -> Stretches:
+    """Which source each record is of, checked to be in order."""
+    starts = head.stretch_starts
+    if len(starts) != len(head.stretch_sources) or [*starts, total] != sorted([*starts, total]) or any(starts[:1]):
+        raise SidecarDamaged(f"sources {head.stretch_sources} begin at rows {starts} of {total}")
+    return Stretches(starts, head.stretch_sources)
+
+
+def _order(parts: Parts, head: OrderHead, served: int) -> Order:
+    """The rows by their steps."""
+    order = Order(
+        StoredArray.ints(parts, head.rows), StoredArray.floats(parts, head.times), StoredArray.ints(parts, head.records)
+    )
+    if {len(array) for array in order} != {served}:
+        raise SidecarDamaged(f"{[len(array) for array in order]} of {served} rows")
+    return order
 
 
 def _total(pieces: Pieces) -> int:

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from runwised.formats.record import Floats, Ints
 from runwised.index.column import Column
 from runwised.index.names import Names
+from runwised.index.presence import Presence
 from runwised.index.rows import RowTable
 from runwised.index.sampling import sample
+from runwised.index.step_rows import StepRows
 from runwised.index.view import Buckets, Other, Series, Stats
 
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
@@ -29,6 +31,10 @@ class ColumnTable:
 
     def other_keys(self) -> Iterable[str]:
         """Escaped keys that ever held other values, in the order of their first appearance."""
+        raise NotImplementedError
+
+    def presences(self, key: str) -> Iterable[tuple[Presence, int | None]]:
+        """Where an escaped key stands, as numbers and as other values; with the rank of the source of the numbers."""
         raise NotImplementedError
 
     def count(self, key: str) -> int:
@@ -89,6 +95,29 @@ class ColumnTable:
     def numbers(self, start: int, stop: int) -> Ints:
         """As `view.Table`."""
         return self.rows.pieces.numbers(*self._span(start, stop))
+
+    def records(self, numbers: Ints) -> Ints:
+        """As `view.Table`."""
+        return self.rows.records(numbers)
+
+    def records_of(self, start: int, stop: int) -> Ints:
+        """As `view.Table`."""
+        return self.rows.records_of(start, stop)
+
+    def record_step(self, record: int) -> int:
+        """As `view.Table`."""
+        return self.rows.record_step(record)
+
+    def holds(self, key: str, step: int, rank: int) -> bool:
+        """Whether what a source of this rank says of an escaped key at a step is served; only of tables by step."""
+        return any(
+            presence.stands_at(step) for presence, owner in self.presences(key) if owner is None or owner == rank
+        )
+
+    @property
+    def by_step(self) -> bool:
+        """As `view.Table`."""
+        return isinstance(self.rows, StepRows)
 
     def series(self, name: str, start: int = 0, stop: int | None = None) -> Series:
         """As `view.Table`."""

@@ -139,7 +139,7 @@ class Table(Protocol):
 
     @property
     def total_rows(self) -> int:
-        """All rows, voided ones too; row numbers are below it."""
+        """All records, voided ones too."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -163,6 +163,20 @@ class Table(Protocol):
 
     def numbers(self, start: int, stop: int) -> Ints:
         """Row numbers of the rows at positions [start, stop)."""
+
+    @property
+    def by_step(self) -> bool:
+        """Whether each key takes back its own points: a row is then a step, whatever records it came with, and its
+        number is the step; records are still counted in file order."""
+
+    def records(self, numbers: Ints) -> Ints:
+        """The newest record of each of these rows (increasing); the same numbers unless `by_step`."""
+
+    def records_of(self, start: int, stop: int) -> Ints:
+        """The records of the rows with numbers in [start, stop), in file order; voided ones are among them."""
+
+    def record_step(self, record: int) -> int:
+        """The step of a record."""
 
     def series(self, name: str, start: int = 0, stop: int | None = None) -> Series:
         """All points of a metric among the rows at positions [start, stop)."""
@@ -295,7 +309,11 @@ class RunView(Protocol):
         """System samples (cpu, memory, gpu …); their steps are sample numbers."""
 
     def rows(self, start: int, stop: int) -> Iterator[tuple[int, Row]]:
-        """Exact rows by *number* in [start, stop), voided ones too, read back from the source."""
+        """Exact rows by *number* in [start, stop), read back from the sources. Where the history is `by_step`, a row
+        is made of what is served of all its records; else voided rows are given too."""
+
+    def records(self, start: int, stop: int) -> Iterator[tuple[int, Row]]:
+        """Exact records in file order, [start, stop), voided ones too, read back from the sources."""
 
     def console(self, *, newest_first: bool = False) -> Iterator[Line]:
         """Console lines, from the log or from output.log, whichever reaches further."""
