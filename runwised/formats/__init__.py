@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from runwised.formats.csv_table import CSV
+from runwised.formats.jsonl import JSONL
 from runwised.formats.record import Format
+from runwised.formats.textlog import TEXTLOG
+from runwised.formats.tfevents import TFEVENTS
+from runwised.formats.trainer_state import TRAINER_STATE
 from runwised.formats.wandb_legacy import LEGACY_EVENTS, LEGACY_HISTORY
 from runwised.formats.wandb_run import WANDB
 
-FORMATS: tuple[Format, ...] = (WANDB, LEGACY_HISTORY, LEGACY_EVENTS)
-"""Every format, asked in this order."""
+FORMATS: tuple[Format, ...] = (WANDB, LEGACY_HISTORY, LEGACY_EVENTS, TRAINER_STATE, JSONL, CSV, TFEVENTS, TEXTLOG)
+"""Every format, asked in this order. Of two sources of one run, the format named first knows its numbers better."""
 
 
 def choose(filename: str, head: bytes) -> Format | None:

@@ -29,7 +29,7 @@ def decode_json(value: bytes) -> Any:
     U+FFFD; an integer of more digits than Python converts (4300) becomes infinite; text that is no JSON, or is nested
     deeper than `DEEPEST`, comes back as str.
     """
-    if value[:1] in (b"[", b"{") and _depth(value) > DEEPEST:
+    if value[:1] in (b"[", b"{") and depth_of(value) > DEEPEST:
         return value.decode("utf-8", "replace")
     try:
         return _fast(value)
@@ -60,7 +60,7 @@ def kind_of(value: Any) -> str:
 _KINDS = {str: "string", bool: "bool", type(None): "null", list: "list"}
 
 
-def _depth(value: bytes) -> int:
+def depth_of(value: bytes) -> int:
     """How deep lists and objects nest; 0 when there are too few brackets to matter."""
     if value.count(b"[") + value.count(b"{") <= DEEPEST:
         return 0
@@ -73,25 +73,26 @@ def _depth(value: bytes) -> int:
 
 def _tolerant(value: str) -> Any:
     try:
-        parsed = json.loads(value, parse_int=_integer)
+        parsed = json.loads(value, parse_int=parse_integer)
     except ValueError:
         parsed = value
-    return _storable(parsed)
+    return storable(parsed)
 
 
-def _integer(digits: str) -> int | float:
+def parse_integer(digits: str) -> int | float:
+    """An integer's exact value; infinite when it has more digits than Python converts."""
     try:
         return int(digits)
     except ValueError:
         return float(digits)
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """Without lone surrogates, which no UTF-8 can carry."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [_storable(inner) for inner in value]
+        return [storable(inner) for inner in value]
     if isinstance(value, dict):
-        return {_storable(key): _storable(inner) for key, inner in value.items()}
+        return {storable(key): storable(inner) for key, inner in value.items()}
     return value

@@ -56,15 +56,16 @@ class RowsBuilder:
             Column(key, None if len(rows) == n else ints(rows), floats(values))
             for key, (rows, values) in self._numbers.items()
         )
-        others = tuple(_other(key, rows, last[0]) for key, (rows, last) in self._others.items())
+        others = tuple(other_of(key, ints(rows), last[0]) for key, (rows, last) in self._others.items())
         built = Rows(self._table, ints(self._offsets), ints(self._steps), floats(self._times), columns, others)
         self._clear()
         return built
 
 
-def _other(key: str, rows: array[int], last: Any) -> Other:
+def other_of(key: str, rows: Ints, last: Any) -> Other:
+    """What a key holds at `rows` beside numbers, of which `last` is the last."""
     encoded = encode_json(last)
-    return Other(key, ints(rows), kind_of(last), encoded if len(encoded) <= LONGEST_OTHER else b"null")
+    return Other(key, rows, kind_of(last), encoded if len(encoded) <= LONGEST_OTHER else b"null")
 
 
 def ints(values: array[int]) -> Ints:

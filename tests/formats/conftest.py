@@ -6,6 +6,7 @@ import json
 import math
 import struct
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -13,6 +14,7 @@ import msgspec
 import pytest
 
 from runwised.formats.record import (
+    NO_STEP,
     Alert,
     Batch,
     Console,
@@ -23,8 +25,10 @@ from runwised.formats.record import (
     Identity,
     Mark,
     Patch,
+    Purge,
     Rows,
 )
+from tests.formats.tfevents_logs import record_around, small_events
 
 
 def bits(number: float) -> Any:
@@ -45,6 +49,11 @@ class Told:
         self.places: list[Batch] = []
         self.definitions: list[Definition] = []
         self.damage: list[Damage] = []
+        self.logged: dict[str, list[tuple[int, float]]] = {}
+        """Every number by key, in file order."""
+        self.served: dict[str, list[tuple[int, float]]] = {}
+        """What is left of them where each key takes back its own points."""
+        self._last_step = -1
         for batch in batches:
             self.add(batch)
 
@@ -64,6 +73,9 @@ class Told:
                 self.console += [(int(at), bits(time), bool(err), int(size)) for at, time, err, size in chunks]
             case Exit() | Alert() | Mark():
                 self.places.append(batch)
+            case Purge():
+                self.places.append(batch)
+                self._purge(batch.step)
             case Definition():
                 self.definitions.append(batch)
             case Damage():
@@ -82,8 +94,28 @@ class Told:
                 assert key not in values[row]
                 values[row][key] = "other"
             self.others[key] = kind, last
+        if batch.table == "history":
+            self._serve(batch.steps.tolist(), batch)
         places = zip(batch.offsets.tolist(), batch.steps.tolist(), batch.times.tolist(), values, strict=True)
         self.rows[batch.table] += [(at, step, bits(time), row) for at, step, time, row in places]
+
+    def _serve(self, steps: list[int], batch: Rows) -> None:
+        for row, step in enumerate(steps):
+            self._last_step = steps[row] = self._last_step + 1 if step == NO_STEP else step
+        for key, rows, column in batch.columns:
+            numbers = range(len(steps)) if rows is None else rows.tolist()
+            points = [(steps[row], value) for row, value in zip(numbers, column.tolist(), strict=True)]
+            self.logged.setdefault(key, []).extend(points)
+            left = self.served.setdefault(key, [])
+            for point in points:
+                while left and left[-1][0] >= point[0]:
+                    left.pop()
+                left.append(point)
+
+    def _purge(self, step: int) -> None:
+        for points in self.served.values():
+            while points and points[-1][0] >= step:
+                points.pop()
 
     @property
     def history(self) -> list[tuple[int, int, Any, dict[str, Any]]]:
@@ -245,6 +277,77 @@ def legacy_events() -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
+def json_lines() -> bytes:
+    """Rows as programs write them with `json.dumps`, and some odd ones."""
+    lines = [
+        b'{"step": 10, "time": 1750000000.5, "train/loss": 2.5, "epoch": 0, "opt": {"lr": 1e-3, "a.b": {"c": 7}}}\r',
+        b'{"step": 11, "time": 1750000001.5, "train/loss": NaN, "epoch": 0, "note": "\xc3\xa9 \\ud800", "opt": {}}\r',
+        b"",
+        b'{"step": 12.0, "train/loss": -Infinity, "epoch": 1, "hist": [1, 2], "ok": true, "x": null, "p": {"tps": 3}}',
+        b'{"epoch": 1, "val/loss": 1e400, "n": 123456789012345678901234567890, "time": 1750000003500}',
+        b'  {"step": 14, "train/loss": 2, "train/loss": 1.25, "img": {"_type": "image-file", "path": "a.png"}}',
+        b'{"step": 12, "train/loss": 1.5, "epoch": 1}',
+    ]
+    return b"\n".join(lines) + b"\n"
+
+
+def table() -> bytes:
+    """A table as programs write it: sparse, quoted, started anew with another column."""
+    lines = [
+        b"step,time,loss,note,opt.lr\r",
+        b"0,1500000000.5,1.5,ok,0.1\r",
+        b"1,1500000001,nan,,NA\r",
+        b'2,1500000002.25,  -inf,"said ""hi"", then',
+        b'left",0.01\r',
+        b"",
+        b"# a word of the program",
+        b"3,,0.5,,1e-3\r",
+        b"step,loss,time,acc\r",
+        b"2,0.25,2026-01-02 03:04:05,0.5\r",
+        b"3,9007199254740993,2026-01-02T03:04:06Z,\r",
+        b"4,0.125,1500000006,0.75\r",
+        b"5,0.0625,1500000007,0.75\r",
+    ]
+    return b"\n".join(lines) + b"\n"
+
+
+def trainer_state() -> bytes:
+    """The state file of a training that is over, as `json.dumps` writes it."""
+    history = [
+        {"loss": 2.5, "grad_norm": math.nan, "learning_rate": 1e-4, "epoch": 0.5, "step": 10},
+        {"eval_loss": math.inf, "epoch": 0.5, "step": 10},
+        {"loss": 1.5, "note": 'a "}" in \\ text', "inner": {"a.b": 2, "deep": [{"x": 1}]}, "epoch": 1.0, "step": 20},
+        {"train_runtime": 12.5, "train_loss": 2.0, "epoch": 1.0, "step": 20},
+    ]
+    document = {
+        "best_metric": 2.25,
+        "best_model_checkpoint": None,
+        "epoch": 1.0,
+        "global_step": 20,
+        "log_history": history,
+        "max_steps": 20,
+        "stateful_callbacks": {"control": {"args": {"log_history": [1]}}},
+        "trial_params": {"lr": 0.1},
+    }
+    return json.dumps(document, indent=2, sort_keys=True).encode() + b"\n"
+
+
+def console_log() -> bytes:
+    """What a program may print: prefixes, colours, a progress bar, CRLF, bytes that are no UTF-8, prose."""
+    lines = [
+        b"\xef\xbb\xbf2025-06-15 12:00:00,500 - train - INFO - step 0/500 | loss 4.9221 | lr 1.0e-03 | 39,000 tok/s\r",
+        b"INFO worker 3: loaded shard 3 of 512 in 0.03s from bucket 7",
+        b"iter 1: loss nan, time 25.02ms, mfu -100.00%",
+        b"val loss 5.116588",
+        b"2025-06-15 12:00:01 - \x1b[33mWARNING\x1b[0m - pr\xe9cision \x96 loss scale 65536",
+        b"\r  4%|#2      | 2/50 [00:00<00:01, 9.5it/s, loss=5.05]\r  6%|#5      | 3/50 [00:00<00:01, 9.5it/s, loss=5]",
+        b"[2025-06-15 12:00:02.250] \x1b[31mstep:  4  \x1b[32mloss:  4.25  \x1b[33mmem: 38.05GiB(48.09%)  tps: 7,012",
+        b"step=5 acc@1=0.5 acc@5=.75 loss=inf",
+        b"Traceback (most recent call last):",
+    ]
+    return b"\n".join(lines) + b"\n"
+
+
 class Case(NamedTuple):
     """A small source that shows what a format can hold; whoever adds a format adds one to `CASES`."""
 
@@ -269,11 +372,66 @@ def line_case(filename: str, data: bytes) -> Case:
     return Case(filename, data, Case(filename, data, block_around).line_around)
 
 
+def console_case() -> Case:
+    """A case of console output: a line without a step takes that of the line before it."""
+    case = line_case("train.log", console_log())
+
+    def lost(offset: int) -> tuple[int, int]:
+        start, end = case.lost(offset)
+        return start, case.data.find(b"\n", end) + 1 or len(case.data)
+
+    return case._replace(lost=lost)
+
+
+def table_case() -> Case:
+    """A case of a table: a header's bytes are worth all rows below it, others their line and the three after it that
+    it takes to see that a quote is never closed.
+    """
+    data = table()
+    second = data.index(b"step,loss")
+
+    def lost(offset: int) -> tuple[int, int]:
+        start = data.rfind(b"\n", 0, offset) + 1
+        header = start == 0 or second - 2 <= offset <= data.index(b"\n", second)
+        end = start
+        for _ in range(5):
+            end = data.find(b"\n", end) + 1 or len(data)
+        return (data.rfind(b"\n", 0, max(0, start - 1)) + 1, len(data) if header else end)
+
+    return Case("metrics.csv", data, lost)
+
+
+def trainer_case() -> Case:
+    """A case of a state file: a byte of an entry is worth that entry and the next, the history's name all of it."""
+    data = trainer_state()
+    begin, end = data.index(b'"log_history"'), data.index(b'"max_steps"')
+    edges = [0, *(at for at in range(begin, end) if data[at : at + 6] == b"\n    {"), end, len(data)]
+
+    def lost(offset: int) -> tuple[int, int]:
+        if not offset or begin <= offset < edges[1]:
+            return 0, len(data)
+        if not begin < offset < end:
+            return offset, offset + 1
+        after = [edge for edge in edges if edge > offset]
+        return max(edge for edge in edges if edge <= offset), after[1]
+
+    return Case("trainer_state.json", data, lost)
+
+
 CASES = (
     Case("run-small.wandb", bytes(small_log().data), block_around),
     Case("run-over-an-edge.wandb", bytes(small_log(filler=124).data), block_around),
     line_case("wandb-history.jsonl", legacy_history()),
     line_case("wandb-events.jsonl", legacy_events()),
+    trainer_case(),
+    table_case(),
+    line_case("metrics.jsonl", json_lines()),
+    console_case(),
+    Case(
+        "events.out.tfevents.1750000000.vm.1.0",
+        small_events(),
+        partial(record_around, small_events()),
+    ),
 )
 
 
