@@ -1,0 +1,26 @@
+"""Stores: databases and folders in which a tracking library keeps many runs together."""
+
+from __future__ import annotations
+
+from runwised.catalog.stores.contract import Piece, Store, StoreChangedError, StoredRun
+from runwised.catalog.stores.databases import Databases
+from runwised.catalog.stores.mlflow_db import MlflowDatabase
+from runwised.catalog.stores.mlflow_folder import MlflowFolder
+from runwised.catalog.stores.trackio_db import TrackioDatabase
+
+__all__ = ["STORES", "Piece", "Store", "StoreChangedError", "StoredRun", "close_stores", "find_store"]
+
+_DATABASES = Databases()
+
+STORES: tuple[Store, ...] = (MlflowFolder(), MlflowDatabase(_DATABASES), TrackioDatabase(_DATABASES))
+"""Every kind of store, asked in this order."""
+
+
+def find_store(path: str) -> Store | None:
+    """The kind of store that is at `path`, or None."""
+    return next((store for store in STORES if store.matches(path)), None)
+
+
+def close_stores() -> None:
+    """Let go of all databases and delete the copies made of them."""
+    _DATABASES.close()
