@@ -10,7 +10,7 @@ from pathlib import Path
 from runwise_protocol.errors import Kind, RunwiseError
 
 CONFIG_NAME = "runwise.json"
-MARKS = (CONFIG_NAME, "wandb", "logs")
+MARKS = (CONFIG_NAME, "wandb", "logs", "lightning_logs", "tb_logs", "mlruns", "mlflow.db")
 """What makes a folder a project."""
 
 
@@ -44,6 +44,8 @@ def template(name: str) -> str:
         "project_name": name,
         "wandb_dir": "wandb",
         "logs_dir": "logs",
+        "log_dirs": [],
+        "log_templates": [],
         "schema_inline": {
             "loss_key": None,
             "step_key": None,

@@ -78,6 +78,12 @@ class RunwiseConfig(msgspec.Struct, kw_only=True, frozen=True):
     project_name: str | None = None
     wandb_dir: str | None = None
     logs_dir: str | None = None
+    log_dirs: tuple[str, ...] = ()
+    """Further folders (or databases) with logs."""
+    log_templates: tuple[str, ...] = ()
+    """Lines of text logs as they look, with ``{name}`` where a number stands and ``{step}`` where the step does."""
+    log_templates_path: str | None = None
+    """Where the templates lie, one a line, when they are a file of their own: read it and call `with_templates`."""
     wandb_project: str | None = None
     downsample_interval: int = 1000
     max_validation_history: int = 10
@@ -100,7 +106,20 @@ class RunwiseConfig(msgspec.Struct, kw_only=True, frozen=True):
             inline = schema
         if inline is not None:
             fields["schema"] = inline
+        if isinstance(fields.get("log_templates"), str):
+            fields["log_templates_path"] = fields.pop("log_templates")
         return _convert(fields, cls, "runwise.json")
+
+    def with_templates(self, data: bytes) -> RunwiseConfig:
+        """This configuration with the templates from the file at `log_templates_path`: lines with ``#`` are comments.
+
+        Raises SettingsError.
+        """
+        try:
+            lines = data.decode("utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"{self.log_templates_path}: not UTF-8: {error.reason}") from error
+        return replace(self, log_templates=tuple(line for line in lines if line.strip() and line[0] != "#"))
 
     def with_schema(self, data: bytes) -> RunwiseConfig:
         """This configuration with the schema from the file at `schema_path`. Raises SettingsError."""
@@ -110,6 +129,9 @@ class RunwiseConfig(msgspec.Struct, kw_only=True, frozen=True):
 
 T = TypeVar("T")
 
+_OURS = ("schema_path", "log_templates_path")
+"""Fields a file does not set itself."""
+
 
 def _object(data: bytes, name: str) -> dict[str, Any]:
     try:
@@ -118,7 +140,7 @@ def _object(data: bytes, name: str) -> dict[str, Any]:
         raise SettingsError(f"{name}: not JSON: {error}") from error
     if not isinstance(found, dict):
         raise SettingsError(f"{name}: expected a JSON object, found {type(found).__name__}")
-    return {key: value for key, value in _without_null(found).items() if key != "schema_path"}
+    return {key: value for key, value in _without_null(found).items() if key not in _OURS}
 
 
 def _without_null(value: Any) -> Any:

@@ -45,6 +45,12 @@ def test_a_whole_file_of_the_ancestor_is_read() -> None:
     assert config.anomaly_detection == AnomalyDetection(spike_threshold=4.0, overfit_baseline_steps=(10, 50))
 
 
+def test_further_log_folders_are_a_list_of_names() -> None:
+    assert RunwiseConfig.parse(b'{"log_dirs": ["a", "b/c.db"]}').log_dirs == ("a", "b/c.db")
+    with pytest.raises(SettingsError, match="log_dirs"):
+        RunwiseConfig.parse(b'{"log_dirs": "a"}')
+
+
 def test_an_empty_object_is_the_defaults() -> None:
     assert RunwiseConfig.parse(b"{}") == RunwiseConfig()
 
@@ -84,6 +90,15 @@ def test_a_wrong_file_is_refused_by_the_name_of_the_field(data: bytes, message: 
     with pytest.raises(SettingsError) as caught:
         RunwiseConfig.parse(data)
     assert str(caught.value).startswith(message)
+
+
+def test_templates_stand_in_the_file_or_in_one_of_their_own() -> None:
+    assert RunwiseConfig.parse(b'{"log_templates": ["it {step} L={loss}"]}').log_templates == ("it {step} L={loss}",)
+    config = RunwiseConfig.parse(b'{"log_templates": "lines.txt"}')
+    assert (config.log_templates, config.log_templates_path) == ((), "lines.txt")
+    assert config.with_templates(b"# a comment\nit {step} L={loss}\n\n").log_templates == ("it {step} L={loss}",)
+    with pytest.raises(SettingsError, match=r"^lines\.txt: not UTF-8"):
+        config.with_templates(b"\xff")
 
 
 def test_a_wrong_schema_file_is_named() -> None:

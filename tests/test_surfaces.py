@@ -43,8 +43,15 @@ QUESTIONS = [
     f"compare {FINISHED} {FAILED} -f loss",
     f"export {FAILED} --format csv",
     f"export {FAILED}",
+    "sources",
+    f"sources {FAILED} --format json",
+    "local elsewhere/metrics.jsonl",
+    "local elsewhere/metrics.jsonl --history --stats -k train/loss -n 10",
+    "local elsewhere --keys -r metrics --format csv",
+    "tb elsewhere",
+    "tb -d elsewhere/runs -r exp_a --stats --format json",
 ]
-ERRORS = {"run nothing-like-it": 3, "run fx": 4, f"history {FINISHED} -k no/such": 3}
+ERRORS = {"run nothing-like-it": 3, "run fx": 4, f"history {FINISHED} -k no/such": 3, "local nowhere": 3, "tb": 3}
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +59,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
     for name in ("0.31.0-finished", "0.28.2-failed"):
         shutil.copytree(FIXTURES / name / "wandb", root / "wandb", dirs_exist_ok=True)
+    for name in ("jsonl_basic", "tb_torch_basic"):
+        shutil.copytree(FIXTURES.parent / "logs" / name, root / "elsewhere", dirs_exist_ok=True)
     return root
 
 

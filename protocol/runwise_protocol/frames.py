@@ -36,7 +36,7 @@ STATE = 0x53
 ALIVE = 0x4B
 """K: no answer yet, but it is being worked on."""
 
-ENVIRON = ("RUNWISE_PROJECT_ROOT", "RUNWISE_WANDB_DIR", "RUNWISE_LOGS_DIR", "WANDB_DIR")
+ENVIRON = ("RUNWISE_PROJECT_ROOT", "RUNWISE_WANDB_DIR", "RUNWISE_LOGS_DIR", "WANDB_DIR", "TRACKIO_DIR")
 """Environment variables of the asking process that a question carries along."""
 
 _HEAD = 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,8 +16,9 @@ from anyio.abc import TaskStatus
 
 from runwised.catalog.growth import INLINE_BYTES, Growth
 from runwised.catalog.holdings import SWEEP_SECONDS, Holdings, Project
+from runwised.catalog.named import locate_named
 from runwised.catalog.pace import Pace
-from runwised.catalog.place import Place, Settings, locate
+from runwised.catalog.place import Place, Settings, Settled, locate
 from runwised.catalog.processes import Holders
 from runwised.catalog.run import Run
 from runwised.catalog.saving import Saving
@@ -34,6 +36,8 @@ INDEXED_SECONDS = 60.0
 TIDY_SECONDS = 5.0
 FORGET_SECONDS = 3600.0
 """A project nobody asked about for this long is not kept warm any more."""
+MOST_NAMED = 32
+"""Files and folders that questions named and that are kept warm."""
 REST = 20
 """The background rests this many times as long as a look took."""
 
@@ -68,11 +72,18 @@ class Catalog:
 
     async def view(self, cwd: str, environ: Mapping[str, str]) -> Project:
         """The project a question from `cwd` is about, as it is now. Raises NoProject."""
-        settled = locate(cwd, environ, self._settings)
+        return await self._look(locate(cwd, environ, self._settings))
+
+    async def view_of(self, path: str, cwd: str) -> Project:
+        """What is at a path, absolute or from `cwd`, and nothing else, as it is now. Raises NoLog."""
+        return await self._look(locate_named(path, cwd, self._settings))
+
+    async def _look(self, settled: Settled) -> Project:
         holdings = self._projects.get(settled.place)
         if holdings is None:
             holdings = Holdings(settled.place, self._holders, self._growth, self._clock)
             self._projects[settled.place] = holdings
+            self._bound()
             self._refolder.set()
         holdings.settings = settled
         holdings.asked_at = time.monotonic()
@@ -83,6 +94,13 @@ class Catalog:
         if holdings.is_behind:
             self._stir.set()
         return holdings.project()
+
+    def _bound(self) -> None:
+        """Have the files and folders forgotten that questions named long ago, however many were since."""
+        named = [holdings for place, holdings in self._projects.items() if place.only]
+        for holdings in sorted(named, key=lambda known: known.asked_at)[:-MOST_NAMED]:
+            holdings.asked_at = -math.inf
+            self._stir.set()
 
     async def indexed(
         self, project: Project, run_ids: Sequence[str], seconds: float = INDEXED_SECONDS, *, if_short: bool = False
@@ -111,7 +129,7 @@ class Catalog:
         """How it is, for a person; JSON."""
         runs = self._runs()
         return {
-            "projects": sorted(place.root for place in self._projects),
+            "projects": sorted(place.logs_dirs[0] if place.only else place.root for place in self._projects),
             "runs": len(runs),
             "indexed": sum(run.indexed for run in runs),
             "waiting": len(self._growth.ingest),
@@ -136,10 +154,11 @@ class Catalog:
 
     async def _index(self, run: Run) -> None:
         """Index one run here when it is short or nobody else does it, else wait for the next a worker has done."""
-        small = run.unread_bytes <= self._growth.inline_bytes
-        if (small or not self._growth.ingest.active) and run not in self._growth.ingest.working:
+        if (self._growth.is_quick(run) or not self._growth.ingest.active) and run not in self._growth.ingest.working:
             self._growth.ingest.drop(run)
-            if not await self._growth.read_on(run, Pace(INDEXED_SECONDS)):
+            if run.slot.filled:
+                await self._growth.bring_up(run, Pace(INDEXED_SECONDS))
+            elif not await self._growth.read_on(run, Pace(INDEXED_SECONDS)):
                 await self._growth.read_on(run, Pace(INDEXED_SECONDS))
             run.changed()
             return

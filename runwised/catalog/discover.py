@@ -5,23 +5,20 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from runwised.catalog.loose import LooseLogs
+from runwised.catalog.listing import MOST_ENTRIES, PASSED_OVER, RACY_NANOSECONDS, Recognise
+from runwised.catalog.loose import Looked, LooseLogs
+from runwised.catalog.naming import LooseSource
 from runwised.catalog.place import RUN_FOLDER, WANDB_NAMES, Place, is_wandb_dir
+from runwised.catalog.stored import FindStore
+from runwised.catalog.stores import find_store
 
 DEEPEST = 3
 """Levels below the root at which a W&B folder is still looked for."""
 MOST_FOLDERS = 2000
-MOST_ENTRIES = 20_000
-"""Entries looked at in one folder that is not W&B's own."""
-RACY_NANOSECONDS = 2_000_000_000
-"""A folder changed this shortly before it was read may have changed again within one tick of its file system."""
-PASSED_OVER = frozenset({"node_modules", "site-packages", "__pycache__"})
-
-Recognise: TypeAlias = Callable[[str, bytes], bool]
-"""Whether a file of this name that begins with these bytes is a log."""
+WANDB_FORMATS = "wandb"
+"""The names of W&B's own formats begin so."""
 
 
 class Found(NamedTuple):
@@ -35,11 +32,17 @@ class Found(NamedTuple):
     """As the names say; the log itself may know better."""
     started: str
     """``YYYYMMDD_HHMMSS`` out of the folder's name, the writer's local time; may be empty."""
+    format: str = ""
+    """Name of the format or store of a log outside W&B's folders; empty for W&B's."""
+    store_key: str = ""
+    """Which of a store's runs."""
+    title: str = ""
+    """A better name, where a store knows one."""
 
     @property
     def key(self) -> str:
         """What it is known by."""
-        return self.path or self.folder
+        return f"{self.path}#{self.store_key}" if self.store_key else self.path or self.folder
 
 
 class _Folder:
@@ -58,17 +61,18 @@ class _Folder:
 
 
 class Discovery:
-    """The logs of one project.
+    """The logs of one project. `recognise` and `find_store` know formats and stores.
 
     A look costs one stat for each folder that holds runs, where nothing changed. Folders without runs, in which one
     may be started some day, are looked at again only in a deep look.
     """
 
-    def __init__(self, place: Place, recognise: Recognise) -> None:
+    def __init__(self, place: Place, recognise: Recognise, find_store: FindStore = find_store) -> None:
         self.place = place
         self._walk_notes: list[str] = []
         self._recognise = recognise
-        self._loose = LooseLogs(place.logs_dirs, recognise)
+        project = "" if place.only else place.root
+        self._loose = LooseLogs((*place.logs_dirs, *place.usual), recognise, project=project, find_store=find_store)
         self._folders: dict[str, _Folder] = {}
         self._before: dict[str, _Folder] = {}
         self._visited: set[tuple[int, int]] = set()
@@ -82,30 +86,49 @@ class Discovery:
     def look(self, *, deep: bool = True) -> list[Found]:
         """Every log of the project, each once, in no order; the same list as before where nothing changed."""
         self._before, self._folders = self._folders, {}
-        self._deep = deep or not self._before
+        self._deep = deep or not (self._before or self.place.only)
         self._visited = set()
         self._walk_notes = []
         for folder in self.place.wandb_dirs:
             self._walk(folder, 1, wandb=True)
         if self.place.nested:
             self._walk(self.place.root, DEEPEST, wandb=False)
-        if self._deep:
-            self._loose.look()
-        elif self._folders == self._before and not self._open:
+        before = self._loose.sources, self._loose.run_folders
+        self._loose.look(deep=self._deep)
+        is_same = self._loose.sources is before[0] and self._loose.run_folders == before[1]
+        if is_same and not deep and self._folders == self._before and not self._open:
             return self._found
         runs = [run for folder in self._folders.values() for run in folder.runs]
+        runs = list(dict.fromkeys([*runs, *self._loose.run_folders]))
         self._logs = {run: self._logs_in(run) for run in runs}
         self._open = any(not logs[0].path for logs in self._logs.values())
         found = {log.key: log for logs in self._logs.values() for log in logs}
-        for path, name in self._loose.logs.items():
-            found.setdefault(path, Found(path, os.path.dirname(path), name, ""))
+        for source in self._loose.sources:
+            log = _found(source)
+            found.setdefault(log.key, log)
         self._found = list(found.values())
         return self._found
+
+    def places(self) -> list[Looked]:
+        """Where logs were looked for, what was found there and what was passed over: W&B's folders, then all others.
+
+        What W&B's folders elsewhere below the root hold is told with the first of its own.
+        """
+        logs = [log for logs in self._logs.values() for log in logs if log.path]
+        wandb_dirs = self.place.wandb_dirs or ((self.place.root,) if logs else ())
+        by_dir: dict[str, list[LooseSource]] = {folder: [] for folder in wandb_dirs}
+        for log in logs:
+            inside = (folder for folder in by_dir if log.folder.startswith(folder.rstrip(os.sep) + os.sep))
+            home = next(inside, wandb_dirs[0])
+            kind = self._recognise(os.path.basename(log.path), b"")
+            by_dir[home].append(LooseSource(log.path, "", log.folder, log.run_id, kind))
+        wandb = [Looked(folder, os.path.isdir(folder), sources, ()) for folder, sources in by_dir.items()]
+        return wandb + self._loose.looked
 
     @property
     def notes(self) -> list[str]:
         """What was left out, and why."""
-        return self._walk_notes + self._loose.notes
+        return list(dict.fromkeys([*self._walk_notes, *self._loose.notes]))
 
     def forget(self, folder: str) -> None:
         """Look into this run's folder again: its log is gone."""
@@ -173,6 +196,11 @@ class Discovery:
             self._walk_notes.append(text)
 
 
+def _found(source: LooseSource) -> Found:
+    kind = "" if source.format.startswith(WANDB_FORMATS) else source.format
+    return Found(source.path, source.folder, source.run_id, "", kind, source.key, source.name)
+
+
 def _sort_in(name: str, path: str, folder: _Folder, *, wandb: bool) -> None:
     if RUN_FOLDER.fullmatch(name) or (wandb and name.startswith(("run-", "offline-run-", "dryrun-"))):
         folder.runs.append(path)
@@ -202,7 +230,11 @@ def find_logs(folder: str, recognise: Recognise) -> list[Found]:
     logs = [name for name in names if name.endswith(".wandb")]
     if logs:
         return [Found(os.path.join(folder, logs[0]), folder, logs[0][:-6].removeprefix("run-"), started)]
-    found = [Found(os.path.join(folder, name), folder, run_id, started) for name in names if recognise(name, b"")]
+    found = [
+        Found(os.path.join(folder, name), folder, run_id, started)
+        for name in names
+        if recognise(name, b"").startswith(WANDB_FORMATS)
+    ]
     return found or [Found("", folder, run_id, started)]
 
 

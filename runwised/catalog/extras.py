@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from msgspec.structs import asdict, replace
@@ -12,6 +13,7 @@ from msgspec.structs import asdict, replace
 from runwised.catalog.identity import Seen, look
 from runwised.catalog.loose import read_head
 from runwised.formats.record import Exit, Identity
+from runwised.formats.side_config import SIDE_CONFIGS, parse_side_config
 from runwised.formats.wandb_files import Metadata, parse_config, parse_metadata, parse_summary
 from runwised.index.view import Table
 
@@ -47,11 +49,32 @@ class Extras:
         return self._metadata.read()
 
 
+class SideConfigs:
+    """The configs that lie beside a log of any other kind: the best of those that are there and can be read."""
+
+    def __init__(self, folder: str) -> None:
+        nothing: dict[str, Any] = {}
+        self._files = [
+            _SideFile(folder, name, partial(parse_side_config, name), nothing, below=("",)) for name in SIDE_CONFIGS
+        ]
+
+    def read(self) -> Mapping[str, Any]:
+        """The first that says anything."""
+        return next((said for file in self._files if (said := file.read())), {})
+
+
 class _SideFile(Generic[T]):
     """One file: read again when it changed; while it is being written, what it said before holds."""
 
-    def __init__(self, folder: str, name: str, parse: Callable[[bytes], T], nothing: T) -> None:
-        self._paths = os.path.join(folder, "files", name), os.path.join(folder, name)
+    def __init__(
+        self,
+        folder: str,
+        name: str,
+        parse: Callable[[bytes], T],
+        nothing: T,
+        below: Sequence[str] = ("files", ""),
+    ) -> None:
+        self._paths = [os.path.join(folder, place, name) for place in below]
         self._parse = parse
         self._nothing = self._said = nothing
         self._seen: Seen | None = None

@@ -4,33 +4,57 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from runwised.catalog.run import Run
 from runwised.catalog.segment import Segment
+from runwised.formats import FORMATS
 
 
 def group(segments: Iterable[Segment]) -> list[list[Segment]]:
-    """Segments by run, each run's in the order of their starts.
+    """Segments by run, each run's in the order they are to be read: of W&B's by their starts, of others by format.
 
     Runs of different W&B folders are different runs. So is a copy: a second log with the run id and the very start
-    time of the first is no resumed run.
+    time of the first is no resumed run. Logs outside W&B's folders were joined when they were found.
     """
     by_id: dict[tuple[str, str], list[Segment]] = {}
     for segment in segments:
         by_id.setdefault((_home(segment), segment.said_id), []).append(segment)
-    return [run for found in by_id.values() for run in _without_copies(found)]
+    return [run for found in by_id.values() for run in _runs(found)]
+
+
+def part_linked(
+    segments: Iterable[Segment], linked: Mapping[str, Segment]
+) -> tuple[list[Segment], dict[Segment, list[Segment]]]:
+    """Segments that stand for themselves, and those of folders that another run's log names, by that run's first."""
+    own: list[Segment] = []
+    others: dict[Segment, list[Segment]] = {}
+    for segment in segments:
+        owner = linked.get(os.path.realpath(segment.found.folder)) if linked and segment.found.format else None
+        if owner is None:
+            own.append(segment)
+        else:
+            others.setdefault(owner, []).append(segment)
+    return own, others
 
 
 def may_be_several(segments: Iterable[Segment]) -> list[Segment]:
     """Those that share their run id, as far as names tell, with others: to be told apart their logs must be read."""
-    known = list(segments)
+    known = [segment for segment in segments if not segment.found.format]
     counts = Counter((_home(segment), segment.found.run_id) for segment in known)
     return [segment for segment in known if counts[_home(segment), segment.found.run_id] > 1]
 
 
 def _home(segment: Segment) -> str:
     return os.path.dirname(segment.found.folder)
+
+
+def _runs(segments: list[Segment]) -> list[list[Segment]]:
+    """The segments of one id."""
+    if not segments[0].found.format:
+        return _without_copies(segments)
+    kinds = {form.name: place for place, form in enumerate(FORMATS)}
+    return [sorted(segments, key=lambda segment: (kinds.get(segment.found.format, -1), segment.path))]
 
 
 def _without_copies(segments: list[Segment]) -> list[list[Segment]]:

@@ -10,16 +10,19 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from runwised.catalog.feeds import Log, SourceChangedError
 from runwised.catalog.ingest import Ingest, Result
 from runwised.catalog.pace import Pace
 from runwised.catalog.run import Run
 from runwised.catalog.slot import IndexSlot
 from runwised.catalog.store import Store
-from runwised.catalog.warm import Log, SourceChangedError, Warm
+from runwised.catalog.warm import Warm
 from runwised.index.sidecar import SidecarDamaged, SidecarVersion
 
 INLINE_BYTES = 4 << 20
 """More than this is not read by the process that answers questions."""
+LARGE_BYTES = 512 << 20
+"""The index of a longer log is not taken into the memory of that process."""
 NEW_BYTES = 256 << 10
 """A log never seen that is longer than this is only probed before the first answer."""
 NEW_SHARE = 0.25
@@ -51,22 +54,58 @@ class Growth:
             return
         if not run.slot.filled and not run.is_restored:
             await self._restore(run)
-        if run.slot.filled and (state := run.compare()) != "changed":
-            if state == "same":
-                return
-            if run.unread_bytes > self.inline_bytes:
-                self.ingest.put(run)
-                return
-            if await self.read_on(run, pace):
-                return
+        if run.slot.filled and await self._go_on(run, pace):
+            return
         run.slot.clear()
         is_short = bool(run.logs) and run.size <= min(NEW_BYTES, self.inline_bytes)
-        if is_short and not pace.spent(NEW_SHARE) and await self.read_on(run, pace):
+        if is_short and not pace.spent(NEW_SHARE) and await self.read_on(run, pace) and await self._go_on(run, pace):
             return
         for part in run.parts:
             await part.read_probe()
         if run.size and run.logs and not run.failures and not run.is_dropped:
             self.ingest.put(run)
+
+    async def _go_on(self, run: Run, pace: Pace) -> bool:
+        """Bring the index there is up to what is on disk; False when it is of no use any more."""
+        state = run.compare()
+        if state == "changed":
+            return await self._renew(run)
+        if state == "grown" and not await self._read_more(run, pace):
+            return False
+        # Where no rows have been found others stand in, which are only known now.
+        return not run.begins_stand_ins or await self._read_more(run, pace)
+
+    async def _read_more(self, run: Run, pace: Pace) -> bool:
+        if not self.is_quick(run):
+            self.ingest.put(run)
+            return True
+        return await self.read_on(run, pace)
+
+    def is_quick(self, run: Run) -> bool:
+        """Whether what is new of a run is read by the process that answers questions, and its index held there."""
+        return run.unread_bytes <= self.inline_bytes and (run.slot.warm is not None or run.size <= LARGE_BYTES)
+
+    async def _renew(self, run: Run) -> bool:
+        """Read a run anew whose writer writes whole files; what was known stands until the new one is whole."""
+        if not run.is_written_anew or run.size > self.inline_bytes:
+            return False
+        slot = run.slot
+        slot.logs = run.logs
+        try:
+            warm = await anyio.to_thread.run_sync(_read_anew, slot.logs, run.size)
+        except SourceChangedError:
+            run.hold()
+            return True
+        except OSError as error:
+            return not self._goes_on(run, error) and slot.filled
+        reaches = warm.index.history.total_rows >= slot.ask(lambda index: index.history.total_rows)
+        if not (warm.is_whole and reaches) and not run.is_at_rest:
+            run.hold()
+            return True
+        self.read_bytes += warm.read_bytes
+        slot.put_warm(warm)
+        run.learn(warm.stamped)
+        return True
 
     async def read_on(self, run: Run, pace: Pace) -> bool:
         """Read all that is new, here; False when it turned out that the run must be read from its start."""
@@ -86,8 +125,7 @@ class Growth:
             slot.clear()
             return False
         except OSError as error:
-            run.fail(f"{error.filename or run.newest.path}: {error.strerror}")
-            return slot.filled
+            return await self.read_on(run, pace) if self._goes_on(run, error) else slot.filled
         except Exception as error:  # noqa: BLE001 - the boundary: what one log meets in a reader must not end the rest
             slot.clear()
             run.fail(f"{run.newest.path}: cannot be indexed: {error!r}")
@@ -96,6 +134,14 @@ class Growth:
         slot.put_warm(warm)
         run.learn(warm.stamped)
         return True
+
+    def _goes_on(self, run: Run, error: OSError) -> bool:
+        """A source could not be read: whether to begin anew with the others, instead of keeping what is known."""
+        if run.leave_out(error):
+            run.slot.clear()
+            return True
+        run.fail(f"{error.filename or run.newest.path}: {error.strerror}")
+        return False
 
     def sidecar_path(self, run: Run) -> str:
         """Where a run's sidecar is to be written; empty when it is not to be."""
@@ -137,7 +183,9 @@ class Growth:
         if result.done.disk_error:
             self.store.failed(OSError(0, result.done.disk_error))
         if result.done.error:
-            run.fail(result.done.error)
+            path = result.done.unreadable
+            if not (path and run.leave_out(OSError(0, result.done.error, path))):
+                run.fail(f"{path}: {result.done.error}" if path else result.done.error)
             if run.failures < MOST_FAILURES:
                 self.ingest.put(run)
         else:
@@ -159,9 +207,16 @@ class Growth:
 
 def _read_apart(slot: IndexSlot, end: int) -> Warm:
     """Make an index nobody else sees yet; meant for a thread, so that nobody waits for it either."""
-    warm = slot.thaw()
-    warm.extend(slot.logs)
-    while sum(warm.offsets) < end and warm.step():
+    return _read(slot.thaw(), slot.logs, end)
+
+
+def _read_anew(logs: Sequence[Log], end: int) -> Warm:
+    return _read(Warm(logs), logs, end)
+
+
+def _read(warm: Warm, logs: Sequence[Log], end: int) -> Warm:
+    warm.extend(logs)
+    while warm.is_behind(end) and warm.step():
         pass
     return warm
 
@@ -169,7 +224,7 @@ def _read_apart(slot: IndexSlot, end: int) -> Warm:
 async def _read_in_place(warm: Warm, logs: Sequence[Log], end: int, pace: Pace) -> None:
     """Fold what is new into an index that questions read between two pieces, each as large as is quickly folded."""
     warm.extend(logs)
-    while sum(warm.offsets) < end:
+    while warm.is_behind(end):
         started = time.perf_counter()
         if not warm.step(warm.piece_bytes):
             return

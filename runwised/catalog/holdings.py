@@ -10,8 +10,9 @@ import anyio
 import anyio.to_thread
 
 from runwised.catalog.discover import Discovery, Found
-from runwised.catalog.grouping import group, label, may_be_several
+from runwised.catalog.grouping import group, label, may_be_several, part_linked
 from runwised.catalog.growth import Growth
+from runwised.catalog.loose import Looked
 from runwised.catalog.pace import Pace
 from runwised.catalog.place import Place, Settled
 from runwised.catalog.processes import Holders
@@ -19,6 +20,7 @@ from runwised.catalog.run import Run
 from runwised.catalog.segment import Segment
 from runwised.catalog.signs import Signs
 from runwised.formats import choose
+from runwised.formats.record import NO_HINTS, Hints
 from runwised.settings import RunwiseConfig
 
 SWEEP_SECONDS = 10.0
@@ -41,6 +43,11 @@ class Project(NamedTuple):
     holdings: Holdings
     """Where it was taken from."""
 
+    @property
+    def places(self) -> list[Looked]:
+        """Where logs are looked for, what was found there and what was passed over."""
+        return self.holdings.places()
+
 
 class Holdings:
     """The runs of one project."""
@@ -54,7 +61,7 @@ class Holdings:
         """Folders of the runs that are running."""
         self.asked_at = time.monotonic()
         self._lock = anyio.Lock()
-        self._discovery = Discovery(place, lambda name, head: choose(name, head) is not None)
+        self._discovery = Discovery(place, _recognise)
         self._holders = holders
         self._growth = growth
         self._clock = clock
@@ -65,6 +72,7 @@ class Holdings:
         self._due: dict[Run, None] = {}
         """Runs that are not what is on disk, as far as is known."""
         self._swept_at = 0.0
+        self._hints = NO_HINTS
 
     @property
     def is_behind(self) -> bool:
@@ -90,6 +98,10 @@ class Holdings:
             notes=tuple(self._notes()),
             holdings=self,
         )
+
+    def places(self) -> list[Looked]:
+        """Where logs are looked for; see `Discovery.places`."""
+        return self._discovery.places()
 
     def _notes(self) -> list[str]:
         errors = [run.trouble for run in self._open if run.trouble]
@@ -129,6 +141,7 @@ class Holdings:
         self._due.pop(run, None)
 
     async def _look(self, pace: Pace, now: float) -> None:
+        self._heed_hints()
         deep = time.monotonic() - self._swept_at > SWEEP_SECONDS - SLACK_SECONDS
         found = self._discovery.look(deep=deep)
         if deep:
@@ -136,12 +149,27 @@ class Holdings:
         if found is not self._found:
             await self._match(found, now, pace)
         for run in self.runs:
-            if run.look(now):
+            if run.look(now) or run.is_due_again:
                 self._due[run] = None
                 for part in run.parts:
                     if part.seen is None:
                         self._discovery.forget(part.found.folder)
             await pace.breathe()
+
+    def _heed_hints(self) -> None:
+        """What the settings say of logs has changed: those that heed it are read anew."""
+        config = self.settings.config
+        hints = Hints(config.schema.step_key or "", config.log_templates)
+        if hints == self._hints:
+            return
+        self._hints = hints
+        for run in self.runs:
+            heeding = run.take_hints(hints)
+            if heeding and run.slot.filled:
+                run.slot.clear()
+                run.is_restored = False
+                run.changed()
+                self.owe(run)
 
     async def _match(self, found: list[Found], now: float, pace: Pace) -> None:
         """Have a segment for each log; where several may be one run, look into them to tell."""
@@ -163,7 +191,11 @@ class Holdings:
     def _regroup(self) -> None:
         """Make, change and drop runs until they are what the segments say."""
         known = {run.parts[0]: run for run in self.runs}
-        runs = [self._run(parts, known.get(parts[0])) for parts in group(self._segments.values())]
+        linked = {folder: run.parts[0] for run in self.runs for folder in run.links}
+        own, others = part_linked(self._segments.values(), linked)
+        runs = [self._run(parts, known.get(parts[0])) for parts in group(own)]
+        for run in runs:
+            run.take_linked(others.get(run.parts[0], []))
         before, after = set(self.runs), set(runs)
         for run in before - after:
             self._due.pop(run, None)
@@ -177,6 +209,7 @@ class Holdings:
         if known is not None and known.parts == parts:
             return known
         run = Run(self.place.root, parts, Signs(self._holders))
+        run.take_hints(self._hints)
         if known is not None:
             run.take_over(known)
         return run
@@ -192,7 +225,12 @@ class Holdings:
         self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")
 
 
-def _order(run: Run) -> list[tuple[str, float]]:
-    """What decides which of its segments are one run, and in what order; of a single one only its id does."""
+def _recognise(name: str, head: bytes) -> str:
+    form = choose(name, head)
+    return form.name if form else ""
+
+
+def _order(run: Run) -> list[object]:
+    """What decides which segments are one run, and in what order; of a single one only its id and links do."""
     several = len(run.parts) > 1
-    return [(part.said_id, part.started if several else 0.0) for part in run.parts]
+    return [*run.links, *((part.said_id, part.started if several else 0.0) for part in run.parts)]

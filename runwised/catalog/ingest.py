@@ -23,7 +23,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from runwised.catalog.run import Run
-from runwised.catalog.worker import Done, Job
+from runwised.catalog.worker import Done, Job, Source
 
 IDLE_SECONDS = 10.0
 """A worker without work for this long is let go."""
@@ -129,7 +129,7 @@ class Ingest:
 
     async def _index(self, run: Run, process: Process, answers: BufferedByteReceiveStream) -> Result:
         assert process.stdin is not None
-        job = Job([(log.path, log.format.name) for log in run.logs], self._place(run))
+        job = Job([Source.of(log) for log in run.logs], self._place(run))
         try:
             # The standard library's JSON: names of files need not be UTF-8.
             await process.stdin.send(json.dumps(msgspec.to_builtins(job)).encode() + b"\n")

@@ -6,8 +6,8 @@ import math
 import os
 from collections.abc import Iterator
 
+from runwised.catalog.opening import open_source
 from runwised.catalog.readback import assemble
-from runwised.catalog.warm import open_source
 from runwised.formats.record import Text
 from runwised.index.view import Line
 

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from runwised.settings import RunwiseConfig, SettingsError
@@ -18,7 +19,14 @@ CONFIG_NAME = "runwise.json"
 MOST_CONFIG_BYTES = 4 << 20
 MOST_CHILDREN = 100
 """Folders of one level that are looked into where no project was found any other way."""
+MOST_NAMES = 1000
+"""Entries of one of those that are looked at."""
 WANDB_NAMES = ("wandb", ".wandb")
+USUAL_DIRS = ("runs", "lightning_logs", "tb_logs", "outputs", "mlruns")
+"""Where other loggers write unless they are told otherwise."""
+USUAL_DATABASE = "mlflow.db"
+_MARKING_DIRS = ("logs", "lightning_logs", "tb_logs", "mlruns")
+"""Folders of no other use: one of them makes the folder it is in a project."""
 
 
 class NoProject(Exception):  # noqa: N818 - a finding, worded as one
@@ -26,7 +34,7 @@ class NoProject(Exception):  # noqa: N818 - a finding, worded as one
 
     def __init__(self, cwd: str, reason: str = "") -> None:
         self.cwd = cwd
-        self.reason = reason or f"no {CONFIG_NAME}, wandb/ or logs/ in {cwd} or above it"
+        self.reason = reason or f"no {CONFIG_NAME}, wandb/, logs/ or other logger's folder in {cwd} or above it"
         super().__init__(self.reason)
 
 
@@ -38,6 +46,10 @@ class Place(NamedTuple):
     logs_dirs: tuple[str, ...]
     nested: bool
     """Whether W&B folders are looked for below the root too: nobody named one."""
+    usual: tuple[str, ...] = ()
+    """Folders and databases of other loggers where they usually are; most of them are not there."""
+    only: bool = False
+    """Whether nothing else is looked for: a question named the file or folder itself."""
 
 
 class Settled(NamedTuple):
@@ -83,14 +95,29 @@ def locate(cwd: str, environ: Mapping[str, str], settings: Settings) -> Settled:
     wandb_dir = _asked(cwd, environ, "RUNWISE_WANDB_DIR") or _wandb_home(cwd, environ)
     if wandb_dir is None and config.wandb_dir:
         wandb_dir = _configured(root, config.wandb_dir, "wandb_dir", notes)
-    logs_dir = _asked(cwd, environ, "RUNWISE_LOGS_DIR")
-    if logs_dir is None and config.logs_dir:
-        logs_dir = _configured(root, config.logs_dir, "logs_dir", notes)
+    logs_dirs = _logs_dirs(cwd, environ, root, config, notes)
     own = os.path.join(root, "wandb")
     nested = wandb_dir is None or wandb_dir == own
     notes += [f"{folder}: no such folder" for folder in (wandb_dir,) if folder and not nested and not _is_dir(folder)]
     wandb_dirs = tuple(os.path.join(root, name) for name in WANDB_NAMES) if nested else (str(wandb_dir),)
-    return Settled(Place(root, wandb_dirs, (logs_dir or os.path.join(root, "logs"),), nested), config, tuple(notes))
+    usual = tuple(os.path.join(root, name) for name in (*USUAL_DIRS, USUAL_DATABASE))
+    trackio = _asked(cwd, environ, "TRACKIO_DIR")
+    usual = tuple(path for path in (*usual, *([trackio] if trackio else [])) if path not in logs_dirs)
+    return Settled(Place(root, wandb_dirs, logs_dirs, nested, usual), config, tuple(notes))
+
+
+def _logs_dirs(
+    cwd: str, environ: Mapping[str, str], root: str, config: RunwiseConfig, notes: list[str]
+) -> tuple[str, ...]:
+    """The folders (or databases) that were named, and ``logs`` unless another was named instead."""
+    asked = _asked_several(cwd, environ, "RUNWISE_LOGS_DIR")
+    if asked:
+        return tuple(dict.fromkeys(asked))
+    logs_dir = _configured(root, config.logs_dir, "logs_dir", notes) if config.logs_dir else None
+    named = [_configured(root, value, "log_dirs", notes) for value in config.log_dirs if value]
+    found = [path for path in named if path]
+    notes += [f"{path}: no such folder" for path in found if not os.path.exists(path)]
+    return tuple(dict.fromkeys([logs_dir or os.path.join(root, "logs"), *found]))
 
 
 def _root(cwd: str, environ: Mapping[str, str]) -> str | None:
@@ -108,7 +135,8 @@ def _root(cwd: str, environ: Mapping[str, str]) -> str | None:
             break
         folder = parent
     named = _asked(cwd, environ, "RUNWISE_WANDB_DIR") or _wandb_home(cwd, environ)
-    named = named or _asked(cwd, environ, "RUNWISE_LOGS_DIR")
+    logs = (folder for folder in _asked_several(cwd, environ, "RUNWISE_LOGS_DIR") if _is_dir(folder))
+    named = named or next(logs, None)
     return os.path.dirname(named) if named and _is_dir(named) else None
 
 
@@ -136,7 +164,24 @@ def _marks_root(folder: str) -> bool:
         return True
     if any(is_wandb_dir(os.path.join(folder, name)) for name in WANDB_NAMES):
         return True
-    return not RUN_FOLDER.fullmatch(os.path.basename(folder)) and _is_dir(os.path.join(folder, "logs"))
+    if RUN_FOLDER.fullmatch(os.path.basename(folder)):
+        return False
+    if any(_is_dir(os.path.join(folder, name)) for name in _MARKING_DIRS):
+        return True
+    return os.path.isfile(os.path.join(folder, USUAL_DATABASE)) or _holds_events(os.path.join(folder, "runs"), 2)
+
+
+def _holds_events(folder: str, levels: int) -> bool:
+    """Whether a TensorBoard event file lies in the folder, or so many levels below it."""
+    try:
+        with os.scandir(folder) as entries:
+            first = [(each.name, each.path, each.is_dir(follow_symlinks=False)) for each in islice(entries, MOST_NAMES)]
+    except OSError:
+        return False
+    if any("tfevents" in name and not is_dir for name, _, is_dir in first):
+        return True
+    below = [path for name, path, is_dir in first if is_dir and name[0] != "."][:MOST_CHILDREN]
+    return levels > 0 and any(_holds_events(path, levels - 1) for path in below)
 
 
 def is_wandb_dir(path: str) -> bool:
@@ -154,6 +199,12 @@ def _is_dir(path: str) -> bool:
 def _asked(cwd: str, environ: Mapping[str, str], variable: str) -> str | None:
     value = environ.get(variable)
     return os.path.normpath(os.path.join(cwd, os.path.expanduser(value))) if value else None
+
+
+def _asked_several(cwd: str, environ: Mapping[str, str], variable: str) -> list[str]:
+    """Folders of a variable that may hold several, as ``PATH`` does."""
+    values = environ.get(variable, "").split(os.pathsep)
+    return [path for value in values if (path := _asked(cwd, {variable: value}, variable))]
 
 
 def _wandb_home(cwd: str, environ: Mapping[str, str]) -> str | None:
@@ -189,6 +240,10 @@ def _parse(root: str, good: RunwiseConfig) -> tuple[RunwiseConfig, str]:
         schema = _configured(root, config.schema_path, "schema", notes) if config.schema_path else None
         if schema:
             config = config.with_schema(_read_small(schema))
+        named = config.log_templates_path
+        templates = _configured(root, named, "log_templates", notes) if named else None
+        if templates:
+            config = config.with_templates(_read_small(templates))
     except SettingsError as error:
         return good, str(error)
     except OSError as error:

@@ -14,6 +14,9 @@ TRAINER = re.compile(r"(?:--pid[ =]|wandb-service\(\d+-)(\d+)")
 WRITABLE = 0o200
 """Bit in the mode of a link in ``/proc/PID/fd`` that says the file is open for writing."""
 ANSWER_SECONDS = 1.0
+ENDINGS = (".wandb", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".log", ".txt", ".out", ".err")
+"""What the names of logs end with; event files say what they are anywhere in their names."""
+EVENTS = ".tfevents."
 
 
 class Process(NamedTuple):
@@ -65,8 +68,7 @@ def can_see_files(pid: int) -> bool:
 class Holders:
     """Who holds logs open, by (device, inode). All processes are gone through at most once a second."""
 
-    def __init__(self, suffix: str = ".wandb") -> None:
-        self._suffix = suffix
+    def __init__(self) -> None:
         self._held: dict[tuple[int, int], int] = {}
         self._looked_at = -ANSWER_SECONDS
 
@@ -77,7 +79,7 @@ class Holders:
 
     def look(self) -> None:
         """Go through all processes."""
-        self._held = dict(_held(self._suffix))
+        self._held = dict(_held())
         self._looked_at = time.monotonic()
 
     def of(self, device: int, inode: int) -> Holder | None:
@@ -88,12 +90,13 @@ class Holders:
         return _holder(pid) if pid is not None and lives(pid) else None
 
 
-def _held(suffix: str) -> Iterator[tuple[tuple[int, int], int]]:
+def _held() -> Iterator[tuple[tuple[int, int], int]]:
     for pid in _pids():
         for descriptor in _descriptors(pid):
             path = f"{PROC}/{pid}/fd/{descriptor}"
             try:
-                if os.readlink(path).endswith(suffix) and os.lstat(path).st_mode & WRITABLE:
+                name = os.readlink(path)
+                if (name.endswith(ENDINGS) or EVENTS in name) and os.lstat(path).st_mode & WRITABLE:
                     found = os.stat(path)
                     yield (found.st_dev, found.st_ino), pid
             except OSError:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from runwised.catalog.opening import open_source
 from runwised.catalog.slot import IndexSlot
-from runwised.catalog.warm import open_source
+from runwised.catalog.stores import StoreChangedError
 from runwised.formats.console import resolve
-from runwised.formats.record import NO_STEP, Resume, Row, Text
+from runwised.formats.record import NO_STEP, Ints, Resume, Row, Text
 from runwised.index.view import Line
 
 T = TypeVar("T")
@@ -19,6 +21,7 @@ WINDOW_BYTES = 256 << 10
 RECORD_BYTES = 16 << 10
 """How much is first tried for a record whose length is not known."""
 CHUNKS_AT_ONCE = 1024
+RECORDS_AT_ONCE = 4096
 
 
 class Unreadable(Exception):  # noqa: N818 - a finding, worded as one
@@ -73,20 +76,70 @@ class SourceWindow:
         return self._data[start : start + length]
 
 
+def read_records(slot: IndexSlot, records: Ints) -> Iterator[tuple[int, Row]]:
+    """History records by number, in rising order, as they were logged. Raises Unreadable."""
+    at = 0
+    while at < len(records):
+        source, _ = _locate(slot, int(records[at]))
+        stop = at
+        places: list[int] = []
+        while stop < len(records) and (found := _locate(slot, int(records[stop])))[0] == source:
+            places.append(found[1])
+            stop += 1
+            if len(places) == RECORDS_AT_ONCE:
+                break
+        log = slot.logs[source]
+        rows = _of_store(slot, source, places) if log.file_format is None else _of_file(slot, source, places)
+        for number, row in zip(records[at:stop].tolist(), rows, strict=True):
+            yield number, _settled(slot, number, row)
+        at = stop
+
+
+def _of_file(slot: IndexSlot, source: int, places: Sequence[int]) -> Iterator[Row]:
+    log, resume = slot.logs[source], _resume(slot, source)
+    assert log.file_format is not None
+    with SourceWindow(log.path) as window:
+        for offset, following in zip(places, (*places[1:], -1), strict=True):
+            about = min(following - offset, WINDOW_BYTES) if following > offset else RECORD_BYTES
+            yield window.record(offset, about, partial(log.file_format.row, offset=offset, resume=resume))
+
+
+def _of_store(slot: IndexSlot, source: int, places: Sequence[int]) -> Iterator[Row]:
+    log = slot.logs[source]
+    try:
+        yield from log.store.rows(log.path, log.store_key, _resume(slot, source).state, places)
+    except (OSError, StoreChangedError) as error:
+        raise Unreadable(log.name, str(error)) from error
+
+
 def read_rows(slot: IndexSlot, start: int, stop: int) -> Iterator[tuple[int, Row]]:
-    """Rows by number in [start, stop), as they were logged. Raises Unreadable."""
-    number = start
-    while number < stop:
-        source, offset = _locate(slot, number)
-        log, resume = slot.logs[source], _resume(slot, source)
-        with SourceWindow(log.path) as window:
-            while offset >= 0:
-                following = _locate(slot, number + 1) if number + 1 < stop else (-1, -1)
-                next_offset = following[1] if following[0] == source else -1
-                about = min(next_offset - offset, WINDOW_BYTES) if next_offset > offset else RECORD_BYTES
-                row = window.record(offset, about, partial(log.format.row, offset=offset, resume=resume))
-                yield number, _settled(slot, number, row)
-                number, offset = number + 1, next_offset
+    """Rows by number in [start, stop). Raises Unreadable.
+
+    Where rows are known by their steps, each is put together from all its records: of these what is still served.
+    """
+    records = slot.ask(lambda index: index.history.records_of(start, stop))
+    if not slot.ask(lambda index: index.history.by_step):
+        yield from read_records(slot, records)
+        return
+    rows: dict[int, Row] = {}
+    for number, row in read_records(slot, records):
+        rank = slot.ask(lambda index: index.sources[index.locate(number)[0]].rank)  # noqa: B023 - asked at once
+        left = _served(slot, row, rank)
+        before = rows.get(row.step)
+        if before is not None:
+            time = row.time if math.isfinite(row.time) else before.time
+            rows[row.step] = Row(row.step, time, {**before.values, **left})
+        elif left:
+            rows[row.step] = row._replace(values=left)
+    yield from sorted(rows.items())
+
+
+def _served(slot: IndexSlot, row: Row, rank: int) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in row.values.items()
+        if slot.ask(lambda index: index.history.holds(key, row.step, rank))  # noqa: B023 - asked at once
+    }
 
 
 def _locate(slot: IndexSlot, number: int) -> tuple[int, int]:
@@ -98,10 +151,10 @@ def _resume(slot: IndexSlot, source: int) -> Resume:
 
 
 def _settled(slot: IndexSlot, number: int, row: Row) -> Row:
-    """A row that was logged without a step gets the one the index gave it."""
+    """A record gets the step the index gave it, where it does not tell one itself."""
     if row.step != NO_STEP:
         return row
-    return row._replace(step=slot.ask(lambda index: index.history.rows.steps.item(number)))
+    return row._replace(step=slot.ask(lambda index: index.history.record_step(number)))
 
 
 def read_texts(slot: IndexSlot, source: int) -> Iterator[Text]:
@@ -112,9 +165,12 @@ def read_texts(slot: IndexSlot, source: int) -> Iterator[Text]:
 def _texts(slot: IndexSlot, source: int, start: int, stop: int | None) -> Iterator[Text]:
     console = slot.ask(lambda index: index.console(source))
     log, resume = slot.logs[source], _resume(slot, source)
+    assert log.file_format is not None
     with SourceWindow(log.path) as window:
         for offset, size in zip(console.offsets[start:stop].tolist(), console.sizes[start:stop].tolist(), strict=True):
-            yield window.record(offset, size + RECORD_BYTES, partial(log.format.text, offset=offset, resume=resume))
+            yield window.record(
+                offset, size + RECORD_BYTES, partial(log.file_format.text, offset=offset, resume=resume)
+            )
 
 
 def read_lines(slot: IndexSlot, source: int, *, newest_first: bool) -> Iterator[Line]:

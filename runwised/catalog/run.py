@@ -7,16 +7,21 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from runwised.catalog.extras import Extras, fill, last_values, old_exit, without_bookkeeping
+import numpy as np
+
+from runwised.catalog.extras import Extras, SideConfigs, fill, last_values, old_exit, without_bookkeeping
 from runwised.catalog.output_log import find_output_log, goes_on_after
 from runwised.catalog.output_log import read_lines as read_lines_of_file
 from runwised.catalog.output_log import read_texts as read_texts_of_file
-from runwised.catalog.readback import read_lines, read_rows, read_texts
+from runwised.catalog.readback import read_lines, read_records, read_rows, read_texts
 from runwised.catalog.segment import Segment, Told, merge
 from runwised.catalog.signs import LogSays, Signs
 from runwised.catalog.slot import HealedTable
+from runwised.catalog.stand_ins import find_stand_ins
 from runwised.catalog.tracked import TrackedRun
 from runwised.formats.record import Alert, Definition, Exit, Identity, Row, Text
+from runwised.index.metadata import SourceState
+from runwised.index.run_index import IndexedRun
 from runwised.index.view import Condition, Line, Rewind, Source, Table
 
 FOR_EVER = 1e300
@@ -34,6 +39,8 @@ class Run(TrackedRun):
         self.current = NOT_READ
         self._signs = signs
         self._extras = Extras(self.parts[-1].found.folder)
+        self._side = SideConfigs(self.parts[-1].found.folder)
+        self._linked: list[Segment] = []
         self._told: Told | None = None
         self._last: tuple[int | None, float | None] | None = None
         self._history = HealedTable(self.slot, lambda index: index.history)
@@ -65,11 +72,10 @@ class Run(TrackedRun):
         told, identity = self.told, self._identity
         started = self.newest.said_start if self.newest.said_start is not None else identity.start_time
         if self.indexed:
-            source = self.slot.ask(lambda index: index.sources[-1] if index.sources else None)
-            told_last = source is not None and source.key == self.newest.path
-            final = _final(source.exits) if source is not None and told_last else None
-            preempting = told_last and source is not None and any(mark.kind == "preempting" for mark in source.marks)
-            empty = identity.run_id is None and not self.history.total_rows
+            sources = self.slot.ask(self._last_words)
+            final = _final([found for source in sources for found in source.exits])
+            preempting = any(mark.kind == "preempting" for source in sources for mark in source.marks)
+            empty = identity.run_id is None and not self.slot.ask(self.has_rows)
         else:
             final, preempting = told.exit, told.preempting
             empty = identity.run_id is None and told.exit is None and told.step is None
@@ -82,6 +88,11 @@ class Run(TrackedRun):
             started,
             self._last_row[1],
         )
+
+    def _last_words(self, index: IndexedRun) -> list[SourceState]:
+        """The sources that may say how the run ended: W&B's newest, or all others."""
+        names = {part.path for part in self.parts if part.goes_on_beside} or {self.newest.path}
+        return [source for source in index.sources if source.key in names]
 
     def _old_exit(self) -> Exit | None:
         """Before 0.10 the end of a run stood in its metadata file (which later writers leave at "running")."""
@@ -115,6 +126,8 @@ class Run(TrackedRun):
             if self.indexed:
                 rows, samples = self.history.row_count, self.system.row_count
                 step = int(self.history.steps(rows - 1, rows)[0]) if rows else None
+                logged = self.slot.ask(lambda index: index.last_step)
+                step = step if logged is None else logged
                 times = [float(self.history.times(rows - 1, rows)[0])] if rows else []
                 times += [float(self.system.times(samples - 1, samples)[0])] if samples else []
                 self._last = step, max((time for time in times if math.isfinite(time)), default=None)
@@ -135,7 +148,7 @@ class Run(TrackedRun):
     @property
     def name(self) -> str:
         """See `RunView`."""
-        return self._identity.name or self.id
+        return self._identity.name or self.parts[0].found.title or self.id
 
     @property
     def project(self) -> str | None:
@@ -206,9 +219,29 @@ class Run(TrackedRun):
         read = self.read_to
         return [
             Source(self._relative(part.path), part.format_name, part.size, max(part.size - read.get(part.path, 0), 0))
-            for part in self.parts
+            for part in self.every
             if part.path
+        ] + [
+            Source(self._relative(part.path), part.format_name, part.size, 0)
+            for part in self._linked
+            if part not in self.every
         ]
+
+    def find_stand_ins(self) -> list[Segment]:
+        """As `TrackedRun`: the other views of a run that W&B wrote."""
+        return self._linked or (find_stand_ins(self.newest.found) if self._is_wandb and not self._is_old else [])
+
+    @property
+    def links(self) -> list[str]:
+        """Absolute folders where its log says that other logs of it lie."""
+        home = os.path.dirname(os.path.dirname(self.newest.found.folder))
+        said = self.slot.ask(lambda index: [link for source in index.sources for link in source.links])
+        return [os.path.realpath(os.path.join(home, folder)) for folder in dict.fromkeys(said)]
+
+    def take_linked(self, segments: Sequence[Segment]) -> None:
+        """Have the logs its own log names for its own; they are read where that one has no rows."""
+        if self._linked != list(segments):
+            self._linked, self.stand_ins = list(segments), []
 
     def _relative(self, path: str) -> str:
         below = self.root.rstrip(os.sep) + os.sep
@@ -217,6 +250,8 @@ class Run(TrackedRun):
     @property
     def segments(self) -> int:
         """See `RunView`."""
+        if not self._is_wandb:
+            return self.slot.ask(lambda index: len({source.session for source in index.sources})) or 1
         return len(self._starts)
 
     @property
@@ -233,13 +268,21 @@ class Run(TrackedRun):
     def facts(self) -> Mapping[str, Any]:
         """See `RunView`."""
         said = self.slot.ask(lambda index: index.facts) if self.indexed else self.told.facts
-        return said if "program" in said else {**self._extras.metadata.facts, **said}
+        return said if "program" in said or not self._is_wandb else {**self._extras.metadata.facts, **said}
 
     @property
     def config(self) -> Mapping[str, Any]:
         """See `RunView`."""
         said = without_bookkeeping(self.slot.ask(lambda index: index.config) if self.indexed else self.told.config)
+        if not self._is_wandb:
+            return {**self._side.read(), **said} if self._is_folder else said
         return said or without_bookkeeping(self._extras.config)
+
+    @property
+    def _is_folder(self) -> bool:
+        """Whether it bears the name of its folder: then what else lies there is its own."""
+        found = self.parts[0].found
+        return not found.store_key and os.path.basename(found.run_id) == os.path.basename(found.folder)
 
     @property
     def summary(self) -> Mapping[str, Any]:
@@ -247,8 +290,20 @@ class Run(TrackedRun):
         said = without_bookkeeping(self.slot.ask(lambda index: index.summary) if self.indexed else self.told.summary)
         if any(not key.startswith("_") for key in said):
             return said
-        kept = without_bookkeeping(self._extras.summary)
+        kept = without_bookkeeping(self._extras.summary) if self._is_wandb else {}
         return {**last_values(self.history), **kept, **said}
+
+    @property
+    def from_console(self) -> Sequence[str]:
+        """See `RunView`."""
+        printed = {part.path for part in self.every if part.is_console}
+        return self.slot.ask(
+            lambda index: [
+                name
+                for rank in {source.rank for source in index.sources if source.key in printed}
+                for name in index.history.names_of(rank)
+            ]
+        )
 
     @property
     def definitions(self) -> Sequence[Definition]:
@@ -282,7 +337,11 @@ class Run(TrackedRun):
 
     def rows(self, start: int, stop: int) -> Iterator[tuple[int, Row]]:
         """See `RunView`. Raises Unreadable."""
-        return read_rows(self.slot, max(start, 0), min(stop, self.history.total_rows))
+        return read_rows(self.slot, start, stop)
+
+    def records(self, start: int, stop: int) -> Iterator[tuple[int, Row]]:
+        """See `RunView`. Raises Unreadable."""
+        return read_records(self.slot, np.arange(max(start, 0), min(stop, self.history.total_rows)))
 
     def console(self, *, newest_first: bool = False) -> Iterator[Line]:
         """See `RunView`. Raises Unreadable."""
@@ -304,13 +363,17 @@ class Run(TrackedRun):
 
     @property
     def _starts(self) -> list[Segment]:
-        """One for each folder, oldest first: runs from before 0.10 kept two files in one."""
+        """What holds console lines, oldest first: of W&B's each folder (before 0.10 it kept two files in one)."""
+        if not self._is_wandb:
+            return [part for part in self.parts if part.is_console]
         return list({part.found.folder: part for part in self.parts}.values())
 
     def _console(self, part: Segment) -> tuple[int | None, str | None]:
         """The segment's number as a source, and its ``output.log`` where that reaches further than the source."""
+        if part.is_console:
+            return None, part.path
         read = self.slot.logs[: len(self.slot.offsets)]
-        source = next((number for number, log in enumerate(read) if log.path == part.path), None)
+        source = next((number for number, log in enumerate(read) if log.name == part.path), None)
         path = find_output_log(part.found.folder)
         if path is None or source is None:
             return source, path

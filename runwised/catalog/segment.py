@@ -12,15 +12,19 @@ import anyio.to_thread
 from msgspec.structs import asdict, replace
 
 from runwised.catalog.discover import Found
+from runwised.catalog.feeds import Log, is_store, kind_named
 from runwised.catalog.identity import Seen, look, seen
 from runwised.catalog.loose import read_head
-from runwised.catalog.warm import Log, open_source
+from runwised.catalog.opening import open_source
+from runwised.catalog.stores import Store
 from runwised.formats import choose
-from runwised.formats.record import Exit, Format, Identity, Probe
+from runwised.formats.record import NO_HINTS, Exit, Format, Hints, Identity, Probe
 
 HEAD_BYTES = 64 << 10
 TAIL_BYTES = 128 << 10
 CHOICE_BYTES = 4096
+STORED_BYTES = 64 << 10
+"""What one run of a store is taken for, at most: its database's size says nothing of it."""
 SHORTEST_BYTES = 7
 """A file shorter than any header is one that has only just been made."""
 
@@ -30,8 +34,10 @@ class Segment:
 
     def __init__(self, found: Found) -> None:
         self.found = found
-        self.path = found.path
-        """The log; empty while there is none."""
+        self.path = found.path if not found.format else found.key
+        """The log, of a store's run with its key; empty while there is none."""
+        self.hints: Hints = NO_HINTS
+        """What the project's settings say of it."""
         self.seen: Seen | None = None
         self.asked = 0
         """Its size when a question last asked."""
@@ -43,14 +49,28 @@ class Segment:
         self.said_start: float | None = None
         self.error = ""
         """Why it cannot be read."""
+        self._closed: Seen | None = None
+        """What was seen of it when it could not be read."""
         self._named_start = _epoch(found.started)
         self._probed: Seen | None = None
         self._format: Format | None = None
+        kind = kind_named(found.format) if found.format else None
+        self._store: Store | None = None
+        if kind is not None and is_store(kind):
+            self._store = kind  # type: ignore[assignment]
+        elif kind is not None:
+            self._format = kind  # type: ignore[assignment]
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it is a run of a store."""
+        return self._store is not None
 
     @property
     def size(self) -> int:
         """Bytes in the log when it was last looked at."""
-        return self.seen.size if self.seen else 0
+        size = self.seen.size if self.seen else 0
+        return size if self._store is None else min(size, STORED_BYTES)
 
     @property
     def changed_at(self) -> float:
@@ -72,11 +92,22 @@ class Segment:
         """Whether the probe stands on the file as it was last seen."""
         return self._probed is not None and self._probed == self.seen
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether it is there, and not as it was when it could not be read."""
+        return self.seen is not None and self.seen != self._closed
+
+    def close(self, error: OSError) -> None:
+        """It cannot be read until it changes."""
+        self._closed, self.error = self.seen, f"{error.filename}: {error.strerror}"
+
     def look(self, now: float) -> bool:
         """One stat; whether anything changed since the last one."""
         before = self.seen
         if not self.path:
             return False
+        if self._store is not None:
+            return self._look_into_store(self._store, now)
         try:
             found = os.stat(self.path)
         except OSError:
@@ -90,16 +121,44 @@ class Segment:
             self.grown_at = now
         return True
 
+    def _look_into_store(self, store: Store, now: float) -> bool:
+        before, self.seen = self.seen, store.look(self.found.path, self.found.store_key)
+        self.asked = self.size
+        if self.seen == before:
+            return False
+        if before is not None and self.seen is not None:
+            self.grown_at = now
+        return True
+
+    @property
+    def goes_on_beside(self) -> bool:
+        """Whether it may be written while later sources of its run are."""
+        form = self.choose_format()
+        return self._store is not None or (form is not None and form.together)
+
+    @property
+    def is_console(self) -> bool:
+        """Whether it is what the program printed."""
+        return self._format is not None and self._format.console
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether its writer writes it anew as a whole."""
+        return self._format is not None and self._format.rewritten
+
     def look_again(self) -> None:
         """One stat more, in the middle of a question."""
-        self.seen = look(self.path) if self.path else None
+        if self._store is not None:
+            self.seen = self._store.look(self.found.path, self.found.store_key)
+        else:
+            self.seen = look(self.path) if self.path else None
 
     async def read_probe(self) -> None:
         """Read the head and the tail, on another thread: disks may be slow. `error` says when that fails."""
         if self.is_probed:
             return
         self._probed, self.error, self.probe = self.seen, "", None
-        if self.seen is None or not self.seen.size:
+        if self.seen is None or not self.seen.size or self._store is not None:
             return
         try:
             ends = await anyio.to_thread.run_sync(_read_ends, self.path)
@@ -111,7 +170,7 @@ class Segment:
             self.error = self.error or f"{self.path}: not a log of a known format"
             return
         try:
-            self.probe = form.probe(*ends)
+            self.probe = form.probe(*ends, self.hints)
         except Exception as error:  # noqa: BLE001 - the boundary: one log must not keep the others from their answer
             self.error = f"{self.path}: cannot be probed: {error!r}"
             return
@@ -120,9 +179,9 @@ class Segment:
         self.check_start()
 
     def check_start(self) -> None:
-        """Set `error` where the log says nothing and its first bytes are why."""
+        """Set `error` where W&B's log says nothing and its first bytes are why: others were chosen by these."""
         form = self.choose_format()
-        if self.run_id is not None or form is None or self.size < SHORTEST_BYTES:
+        if self.found.format or self.run_id is not None or form is None or self.size < SHORTEST_BYTES:
             return
         try:
             head = read_head(self.path, CHOICE_BYTES)
@@ -138,7 +197,7 @@ class Segment:
 
     def choose_format(self) -> Format | None:
         """How the log is read, by its name or else by its first bytes; None where no format knows it."""
-        if self._format is None and self.path:
+        if self._format is None and self.path and self._store is None:
             name = os.path.basename(self.path)
             self._format = choose(name, b"")
             if self._format is None:
@@ -150,14 +209,14 @@ class Segment:
 
     @property
     def format_name(self) -> str:
-        """Name of the log's format; empty where none knows it."""
-        form = self.choose_format()
+        """Name of the log's format or store; empty where none knows it."""
+        form = self._store or self.choose_format()
         return form.name if form else ""
 
     def log(self) -> Log | None:
         """The source to index; None while there is nothing to read."""
-        form = self.choose_format() if self.seen is not None else None
-        return Log(self.path, form) if form else None
+        form = self._store or self.choose_format() if self.is_readable else None
+        return Log(self.found.path, form, self.found.store_key, self.hints) if form else None
 
 
 def _epoch(named: str) -> float:

@@ -8,9 +8,10 @@ from typing import TypeVar
 
 import anyio
 
+from runwised.catalog.feeds import Log, SourceChangedError, Stamped
 from runwised.catalog.identity import Fingerprint
 from runwised.catalog.store import MemoryFile, SidecarFile
-from runwised.catalog.warm import Log, SourceChangedError, Stamped, Warm, stamp_of
+from runwised.catalog.warm import Warm, stamp_of
 from runwised.formats.record import Floats, Ints
 from runwised.index.run_index import IndexedRun, RunIndex
 from runwised.index.sidecar import Sidecar, SidecarDamaged
@@ -76,8 +77,11 @@ class IndexSlot:
     def put_file(self, file: SidecarFile | MemoryFile) -> None:
         """The index is what this file holds, read when it is asked. Raises SidecarDamaged and SidecarVersion."""
         sidecar = Sidecar(file.read_at, file.size)
+        stamp = stamp_of(sidecar)
+        if stamp.hints != [log.hints for log in self.logs[: len(stamp.hints)]]:
+            raise SidecarDamaged("made by other settings")
         self._file = file
-        self.stamped = stamp_of(sidecar).sources
+        self.stamped = stamp.sources
         self.warm, self._sidecar, self.is_saved = None, sidecar, True
 
     def take_over(self, other: IndexSlot) -> None:
@@ -125,7 +129,7 @@ class IndexSlot:
             raise IndexLostError(str(cause)) from cause
         warm = Warm(self.logs)
         try:
-            while sum(warm.offsets) < to_read and warm.step():
+            while warm.is_behind(to_read) and warm.step():
                 pass
         except (OSError, SourceChangedError) as error:
             raise IndexLostError(str(error)) from cause
@@ -181,6 +185,23 @@ class HealedTable:
     def numbers(self, start: int, stop: int) -> Ints:
         """See `Table`."""
         return self._ask(lambda table: table.numbers(start, stop))
+
+    def records(self, numbers: Ints) -> Ints:
+        """See `Table`."""
+        return self._ask(lambda table: table.records(numbers))
+
+    def records_of(self, start: int, stop: int) -> Ints:
+        """See `Table`."""
+        return self._ask(lambda table: table.records_of(start, stop))
+
+    def record_step(self, record: int) -> int:
+        """See `Table`."""
+        return self._ask(lambda table: table.record_step(record))
+
+    @property
+    def by_step(self) -> bool:
+        """See `Table`."""
+        return self._ask(lambda table: table.by_step)
 
     def series(self, name: str, start: int = 0, stop: int | None = None) -> Series:
         """See `Table`."""

@@ -1,57 +1,41 @@
-"""An index in memory together with the readers that feed it: reads sources piece by piece, and can be saved."""
+"""An index in memory together with the feeds that fill it: reads sources piece by piece, and can be saved.
+
+Logs that are starts of one program (W&B's segments) are read one after the other, and only the newest goes on. All
+others are written at the same time: each is read to its end before the next one is begun, and all of them go on.
+"""
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import stat
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
-from runwised.catalog.identity import Fingerprint, identify, is_same
-from runwised.formats.record import Batch, Format, Identity, Reader
+from runwised.catalog.feeds import Feed, Log, SourceChangedError, Stamped, open_feed
+from runwised.catalog.identity import Fingerprint
+from runwised.formats.record import Batch, Hints, Identity, Rows
 from runwised.index import sidecar
 from runwised.index.run_index import RunIndex
+from runwised.index.sessions import SourcesOverlap
 from runwised.index.sidecar import Sidecar, SidecarDamaged
 
 PIECE_BYTES = 256 << 10
-GENERATION = 1
+GENERATION = 2
 """To be raised whenever a reader or the index sees more in the same bytes: older sidecars are built anew then."""
 
 
-class SourceChangedError(Exception):
-    """A source is not what was read before (truncated, rewritten, replaced): its run must be read from the start."""
-
-
-class Log(NamedTuple):
-    """One source of a run, and how it is read."""
-
-    path: str
-    format: Format
-
-
-class Stamped(msgspec.Struct, array_like=True):
-    """One source of a sidecar, as it was at the end of its last whole record."""
-
-    file: Fingerprint
-    run_id: str | None = None
-    """The run it said it belongs to."""
-    started: float | None = None
-    """When it said that the run was started, epoch seconds."""
-
-
 class Stamp(msgspec.Struct, array_like=True):
-    """What a sidecar was made from, oldest segment first."""
+    """What a sidecar was made from."""
 
     generation: int
     sources: list[Stamped]
+    """In the order they were read."""
+    hints: list[Hints]
 
 
 class Warm:
-    """One run's index and the reader of its newest source. Sources are read one after the other, in their order."""
+    """One run's index and the feeds of its sources."""
 
     def __init__(self, logs: Sequence[Log]) -> None:
         self.logs = list(logs)
@@ -60,11 +44,9 @@ class Warm:
         """What it is good to read at once."""
         self.read_bytes = 0
         """Bytes of sources read since it is in memory."""
-        self.stamped: list[Stamped] = []
-        """Each source as it was at the end of its last whole record."""
-        self.read_to: list[Fingerprint] = []
-        """Each source as it was where reading stopped."""
-        self._reader: Reader | None = None
+        self._feeds: list[Feed] = []
+        self._turn = 0
+        """The source that was read last."""
 
     @classmethod
     def thaw(cls, file: Sidecar, logs: Sequence[Log]) -> Warm:
@@ -73,26 +55,46 @@ class Warm:
         Raises SidecarDamaged, and SourceChangedError when it was not made from these logs or they have changed.
         """
         stamp = stamp_of(file)
-        if [source.file.path for source in stamp.sources] != [log.path for log in logs[: len(stamp.sources)]]:
+        begun = logs[: len(stamp.sources)]
+        if [source.file.path for source in stamp.sources] != [log.name for log in begun]:
             raise SourceChangedError("made from other files")
+        if stamp.hints != [log.hints for log in begun] or [source.rank for source in file.sources] != _ranks(begun):
+            raise SourceChangedError("made by other settings")
         warm = cls(logs)
         warm.index = file.thaw()
-        warm.stamped = stamp.sources
-        warm.read_to = [source.file for source in stamp.sources]
-        if stamp.sources:
-            number = len(stamp.sources) - 1
-            warm._reader = logs[number].format.reader(warm.index.sources[number].resume)
+        for log, stamped, source in zip(logs, stamp.sources, warm.index.sources, strict=False):
+            warm._feeds.append(open_feed(log, stamped, source.resume))
         return warm
+
+    @property
+    def stamped(self) -> list[Stamped]:
+        """Each source as it was at the end of its last whole record."""
+        return [feed.stamped for feed in self._feeds]
+
+    @property
+    def read_to(self) -> list[Fingerprint]:
+        """Each source as it was where reading stopped."""
+        return [feed.read_to for feed in self._feeds]
 
     @property
     def offsets(self) -> list[int]:
         """Bytes of each source that the index stands on."""
-        return [source.offset for source in self.read_to]
+        return [feed.read_to.offset for feed in self._feeds]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no source ends in the middle of a record."""
+        return all(log.file_format is None or feed.resume.offset == feed.read_to.offset for log, feed in self._pairs())
+
+    def is_behind(self, end: int) -> bool:
+        """Whether there is more to read of sources that are `end` bytes long together."""
+        return sum(self.offsets) < end or any(feed.is_behind() for log, feed in self._pairs())
 
     def extend(self, logs: Sequence[Log]) -> None:
-        """Newer segments were found. Raises SourceChangedError when they do not come after those known."""
-        if list(logs[: len(self.logs)]) != self.logs:
-            raise SourceChangedError("another segment is older")
+        """More sources were found. Raises SourceChangedError when they do not come after those known."""
+        count = len(self.logs)
+        if list(logs[:count]) != self.logs or _ranks(logs)[:count] != _ranks(self.logs):
+            raise SourceChangedError("another source comes first")
         self.logs = list(logs)
 
     def step(self, piece_bytes: int = PIECE_BYTES) -> int:
@@ -101,64 +103,73 @@ class Warm:
         Raises OSError, and SourceChangedError when the index is of no use any more.
         """
         while True:
-            number = len(self.read_to) - 1
-            if number >= 0 and (read := self._read(number, piece_bytes)):
-                return read
-            if number + 1 == len(self.logs):
+            for number in self._turns():
+                if read := self._read(number, piece_bytes):
+                    self._turn = number
+                    return read
+            if len(self._feeds) == len(self.logs):
                 return 0
             self._start_next()
 
     def parts(self) -> list[bytes]:
         """The index as a sidecar, to be written part after part."""
-        stamp = msgspec.to_builtins(Stamp(GENERATION, self.stamped))
-        return sidecar.encode(self.index, json.dumps(stamp).encode())
+        return sidecar.encode(self.index, self._stamp())
+
+    def parts_into(self, keep: Callable[[bytes], Any]) -> bytes:
+        """What its sidecar begins with; all that follows goes to `keep`, piece after piece."""
+        return sidecar.encode_into(self.index, self._stamp(), keep)
+
+    def _stamp(self) -> bytes:
+        stamp = Stamp(GENERATION, self.stamped, [log.hints for log in self.logs[: len(self._feeds)]])
+        return json.dumps(msgspec.to_builtins(stamp)).encode()
+
+    def _pairs(self) -> Iterator[tuple[Log, Feed]]:
+        return zip(self.logs, self._feeds, strict=False)
+
+    def _turns(self) -> list[int]:
+        """The sources that can have more, first the one that was read last."""
+        begun = range(len(self._feeds))
+        alone = [number for number in begun if not self.logs[number].together]
+        open_ones = [number for number in begun if self.logs[number].together or number == alone[-1]]
+        return sorted(open_ones, key=lambda number: (number < self._turn, number))
 
     def _start_next(self) -> None:
-        log = self.logs[len(self.read_to)]
-        descriptor = open_source(log.path)
-        try:
-            start = identify(descriptor, log.path, 0)
-        finally:
-            os.close(descriptor)
-        self._finish()
-        self.index.start_source(log.path)
-        self._reader = log.format.reader()
-        self.read_to.append(start)
-        self.stamped.append(Stamped(start))
-
-    def _finish(self) -> None:
-        """A newer segment begins: what was held back of this one will not be completed."""
-        if self._reader is not None:
-            for batch in self._reader.close():
-                self.index.fold(batch)
+        number = len(self._feeds)
+        log = self.logs[number]
+        feed = open_feed(log)
+        if number and not log.together:
+            self._feeds[-1].close(lambda batch: self._fold(batch, number - 1))
+        self.index.start_source(log.name, _ranks(self.logs)[number])
+        self._feeds.append(feed)
 
     def _read(self, number: int, piece_bytes: int) -> int:
-        assert self._reader is not None
-        path, known = self.logs[number].path, self.read_to[number]
-        descriptor = open_source(path)
-        try:
-            if not is_same(descriptor, known):
-                raise SourceChangedError(path)
-            data = os.pread(descriptor, piece_bytes, known.offset)
-            if not data:
-                return 0
-            for batch in self._reader.feed(data):
-                self._fold(batch, number)
-            resume = self._reader.resume
-            self.read_to[number] = identify(descriptor, path, known.offset + len(data))
-            self.stamped[number].file = identify(descriptor, path, resume.offset)
-        finally:
-            os.close(descriptor)
-        self.index.set_resume(number, resume, known.offset + len(data))
-        self.read_bytes += len(data)
-        return len(data)
+        feed = self._feeds[number]
+        read = feed.read(piece_bytes, lambda batch: self._fold(batch, number))
+        self.index.set_resume(number, feed.resume, feed.read_to.offset)
+        self.read_bytes += read
+        return read
 
     def _fold(self, batch: Batch, number: int) -> None:
         if isinstance(batch, Identity):
-            said = self.stamped[number]
+            said = self._feeds[number].stamped
             said.run_id = batch.run_id or said.run_id
             said.started = batch.start_time or said.started
-        self.index.fold(batch)
+        if isinstance(batch, Rows) and batch.table == "history" and not batch.by_key and self._stands_in():
+            raise SourceChangedError("a log that had no rows has some now")
+        try:
+            self.index.fold(batch, number)
+        except SourcesOverlap as error:
+            raise SourceChangedError(f"{error} goes on beside a later one") from error
+
+    def _stands_in(self) -> bool:
+        """Whether other sources stand in for a log without rows."""
+        return any(log.together for log in self.logs[: len(self._feeds)])
+
+
+def _ranks(logs: Sequence[Log]) -> list[int]:
+    """Of each source how many formats of this run know its numbers better: the order of first appearance."""
+    order = list(dict.fromkeys(log.format.name for log in logs))
+    return [order.index(log.format.name) for log in logs]
 
 
 def stamp_of(file: Sidecar) -> Stamp:
@@ -170,12 +181,3 @@ def stamp_of(file: Sidecar) -> Stamp:
     if stamp.generation != GENERATION:
         raise SidecarDamaged(f"generation {stamp.generation}, expected {GENERATION}")
     return stamp
-
-
-def open_source(path: str) -> int:
-    """A descriptor to read a source with: a regular file, never waited for. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise FileNotFoundError(errno.ENOENT, "not a regular file", path)
-    return descriptor

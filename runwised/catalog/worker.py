@@ -5,28 +5,53 @@ It works at low priority, and ends when its stdin does: when the daemon closes i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from typing import BinaryIO
 
 import msgspec
 
+from runwised.catalog.feeds import Log, SourceChangedError, kind_named
+from runwised.catalog.spill import SpillRooms, Spool
 from runwised.catalog.store import SidecarFile, write_file
-from runwised.catalog.warm import Log, SourceChangedError, Warm
-from runwised.formats import FORMATS
+from runwised.catalog.warm import Warm
+from runwised.formats.record import Hints
 from runwised.formats.wandb_fast import PIECE_BYTES
+from runwised.index.arrays import Heap, Vector
 from runwised.index.sidecar import Sidecar, SidecarDamaged, SidecarVersion
 
 NICENESS = 10
 
 
+class Source(msgspec.Struct):
+    """One source, and how it is read; see `runwised.catalog.feeds.Log`."""
+
+    path: str
+    format: str
+    """Name of the format, or of the store."""
+    store_key: str
+    hints: Hints
+
+    @classmethod
+    def of(cls, log: Log) -> Source:
+        """The source a log is."""
+        return cls(log.path, log.format.name, log.store_key, log.hints)
+
+    @property
+    def log(self) -> Log:
+        """The log it was made of."""
+        return Log(self.path, kind_named(self.format), self.store_key, self.hints)
+
+
 class Job(msgspec.Struct):
     """Index one run."""
 
-    sources: list[tuple[str, str]]
-    """Path and format's name, oldest segment first."""
+    sources: list[Source]
+    """In the order they are to be read."""
     sidecar: str
     """Where to save it; empty: send it back."""
 
@@ -36,6 +61,8 @@ class Done(msgspec.Struct):
 
     error: str = ""
     """Why there is no index."""
+    unreadable: str = ""
+    """The source that could not be read, where that is why."""
     disk_error: str = ""
     """Why it could not be saved."""
     broken: bool = False
@@ -56,10 +83,12 @@ def _serve(job: Job, out: BinaryIO) -> None:
     parts: list[bytes] = []
     try:
         done, parts = work(job)
-    except (OSError, SourceChangedError) as error:
+    except OSError as error:
+        done = Done(error=error.strerror or str(error), unreadable=error.filename or "")
+    except SourceChangedError as error:
         done = Done(error=str(error) or type(error).__name__)
     except Exception as error:  # noqa: BLE001 - the boundary: what one log meets in a reader must not end the rest
-        done = Done(error=f"{job.sources[-1][0]}: cannot be indexed: {error!r}")
+        done = Done(error=f"{job.sources[-1].path}: cannot be indexed: {error!r}")
     done.size = sum(map(len, parts))
     out.write(json.dumps(msgspec.to_builtins(done)).encode() + b"\n")
     out.writelines(parts)
@@ -71,39 +100,66 @@ def work(job: Job) -> tuple[Done, list[bytes]]:
 
     Raises OSError when a source cannot be read, SourceChangedError when one changed meanwhile.
     """
+    if not job.sidecar:
+        return _index(job, None)
+    folder = os.path.dirname(job.sidecar)
+    with contextlib.suppress(OSError):  # the sidecar will not find its folder either, and that is told
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    rooms = SpillRooms(folder)
+    Vector.rooms = rooms
+    try:
+        return _index(job, rooms)
+    finally:
+        Vector.rooms = Heap()
+
+
+def _index(job: Job, rooms: SpillRooms | None) -> tuple[Done, list[bytes]]:
     warm = resume_or_start(job)
-    for _ in read_all(warm):
-        pass
-    parts = warm.parts()
+    try:
+        _read(warm, rooms)
+    except SourceChangedError:
+        warm = Warm([source.log for source in job.sources])
+        _read(warm, rooms)
     done = Done(read_bytes=warm.read_bytes)
-    if job.sidecar:
+    if rooms is not None:
         try:
-            write_file(job.sidecar, parts)
+            _save(warm, job.sidecar, rooms)
         except OSError as error:
             done.disk_error = error.strerror or str(error)
         else:
             return done, []
-    return done, parts
+    return done, warm.parts()
+
+
+def _read(warm: Warm, rooms: SpillRooms | None) -> None:
+    for _ in read_all(warm):
+        if rooms is not None:
+            rooms.trim()
+
+
+def _save(warm: Warm, path: str, rooms: SpillRooms) -> None:
+    with Spool(os.path.dirname(path), rooms) as spool:
+        head = warm.parts_into(spool.keep)
+        write_file(path, chain([head], spool.pieces()))
 
 
 def read_all(warm: Warm) -> Iterator[int]:
     """Read what was there at the beginning: a writer that is faster than us must not keep us for ever."""
-    ends = sum(os.stat(log.path).st_size for log in warm.logs)
-    while sum(warm.offsets) < ends and (read := warm.step(PIECE_BYTES)):
+    ends = sum(os.stat(log.path).st_size for log in warm.logs if log.file_format)
+    left = any(log.file_format is None for log in warm.logs)
+    while (left or warm.is_behind(ends)) and (read := warm.step(PIECE_BYTES)):
         yield read
 
 
 def resume_or_start(job: Job) -> Warm:
     """An index to go on with: what the sidecar holds, where it still fits."""
-    logs = [Log(path, FORMATS_BY_NAME[name]) for path, name in job.sources]
+    logs = [source.log for source in job.sources]
     try:
         file = SidecarFile(job.sidecar)
         return Warm.thaw(Sidecar(file.read_at, file.size), logs)
     except (OSError, SidecarDamaged, SidecarVersion, SourceChangedError):
         return Warm(logs)
 
-
-FORMATS_BY_NAME = {form.name: form for form in FORMATS}
 
 if __name__ == "__main__":
     main()

@@ -157,6 +157,14 @@ class Mark(NamedTuple):
     kind: Literal["header", "closed", "preempting"]
 
 
+class Link(NamedTuple):
+    """The log says where another one of the same run lies (event files that its writer copies from)."""
+
+    offset: int
+    folder: str
+    """As the program named it: maybe relative to where it was started."""
+
+
 class Damage(NamedTuple):
     """Bytes that could not be read and were passed over."""
 
@@ -165,7 +173,7 @@ class Damage(NamedTuple):
     reason: str
 
 
-Batch: TypeAlias = Rows | Purge | Patch | Identity | Facts | Definition | Console | Exit | Alert | Mark | Damage
+Batch: TypeAlias = Rows | Purge | Patch | Identity | Facts | Definition | Console | Exit | Alert | Mark | Link | Damage
 
 
 class Hints(msgspec.Struct, frozen=True):

@@ -18,11 +18,11 @@ from runwised.formats.protowire import (
     timestamp,
     var,
 )
-from runwised.formats.record import Alert, Batch, Definition, Exit, Facts, Identity, Mark, Patch, Text, escape
+from runwised.formats.record import Alert, Batch, Definition, Exit, Facts, Identity, Link, Mark, Patch, Text, escape
 from runwised.formats.wandb_facts import decode_environment, decode_git, decode_header, decode_telemetry
 from runwised.formats.wandb_items import decode_item, regroup
 
-HISTORY, SUMMARY, OUTPUT, CONFIG, STATS = 2, 3, 4, 5, 7
+HISTORY, SUMMARY, OUTPUT, CONFIG, STATS, TENSORBOARD = 2, 3, 4, 5, 7, 9
 ALERT, TELEMETRY, METRIC, OUTPUT_RAW, RUN, EXIT = 10, 11, 12, 13, 17, 18
 FINAL, HEADER, FOOTER, PREEMPTING, ENVIRONMENT, OUTPUT_LOGGER = 20, 21, 22, 23, 26, 27
 
@@ -61,6 +61,9 @@ def decode_record(kind: int, body: bytes, offset: int) -> list[Batch]:
         return [Mark(offset, _MARKS[kind]), *_facts(decode_header(body) if kind == HEADER else {})]
     if kind == EXIT:
         return [_exit(body, offset)]
+    if kind == TENSORBOARD:
+        folder = shaped(body, _TENSORBOARD).get("log_dir")
+        return [Link(offset, folder)] if folder else []
     if kind == ALERT:
         return [_alert(body, offset)]
     decode = _DECODERS.get(kind)
@@ -207,6 +210,7 @@ _OUTPUT: Shape = {
     length_delimited(2): ("time", timestamp),
     length_delimited(3): ("line", bytes),
 }
+_TENSORBOARD: Shape = {length_delimited(1): ("log_dir", text)}
 _LOGGER: Shape = {length_delimited(1): ("line", bytes)}
 _STATS: Shape = {length_delimited(2): ("time", timestamp), length_delimited(3): ("items[]", bytes)}
 _STATS_ITEM: Shape = {length_delimited(1): ("key", text), length_delimited(16): ("value", bytes)}
@@ -232,4 +236,4 @@ _DECODERS: dict[int, Callable[[bytes], list[Batch]]] = {
     RUN: _run,
     ENVIRONMENT: lambda body: _facts(decode_environment(body)),
 }
-_KNOWN = frozenset({HISTORY, SUMMARY, STATS, EXIT, ALERT, *CONSOLE, *_MARKS, *_DECODERS})
+_KNOWN = frozenset({HISTORY, SUMMARY, STATS, EXIT, ALERT, TENSORBOARD, *CONSOLE, *_MARKS, *_DECODERS})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from runwised.formats.record import Ints
 Scalar = TypeVar("Scalar", bound=np.generic)
 Scalar_co = TypeVar("Scalar_co", bound=np.generic, covariant=True)
 
+SLAB = 1 << 18
+"""Elements of a long array that are gone through at a time."""
 ROOM = 16
 """Elements a growing array begins with."""
 
@@ -34,15 +36,53 @@ class Array(Protocol[Scalar_co]):
         """First index in [start, stop) whose element is not below `value`, else `stop`; elements must increase."""
 
 
+class Rooms(Protocol):
+    """Where growing arrays have their memory."""
+
+    def make(self, data: NDArray[Any], length: int, room: int) -> NDArray[Any]:
+        """Room for so many elements; the first `length` are those of `data`, the others anything."""
+
+    def trim(self) -> None:
+        """What was made has been gone through for `SLAB` elements or so: it need not be held in memory."""
+
+
+class Heap:
+    """Ordinary memory."""
+
+    def make(self, data: NDArray[Any], length: int, room: int) -> NDArray[Any]:
+        """As `Rooms`."""
+        made = np.empty(room, data.dtype)
+        made[:length] = data[:length]
+        return made
+
+    def trim(self) -> None:
+        """As `Rooms`: there is no other place for it."""
+
+
 class Vector(Generic[Scalar]):
     """An array that grows at its end by half its length at a time, and can be cut back."""
 
     __slots__ = ("_data", "_length", "_shared")
 
+    rooms: ClassVar[Rooms] = Heap()
+    """Of all of them; a process that indexes more than its memory holds sets another one before it begins."""
+
     def __init__(self, items: NDArray[Scalar]) -> None:
         self._data = items
         self._length = len(items)
         self._shared = True
+
+    @classmethod
+    def copy_of(cls, stored: Array[Scalar], kind: type[Scalar]) -> Vector[Scalar]:
+        """One with the elements of an array of any kind."""
+        copy = cls.empty(kind)
+        copy._move(0, len(stored))
+        for start in range(0, len(stored), SLAB):
+            stop = min(start + SLAB, len(stored))
+            copy._data[start:stop] = stored.slice(start, stop)
+            cls.rooms.trim()
+        copy._length = len(stored)
+        return copy
 
     @classmethod
     def empty(cls, kind: type[Scalar]) -> Vector[Scalar]:
@@ -123,7 +163,5 @@ class Vector(Generic[Scalar]):
         self._length = length
 
     def _move(self, length: int, room: int) -> None:
-        data = np.empty(room, self._data.dtype)
-        data[:length] = self._data[:length]
-        self._data = data
+        self._data = self.rooms.make(self._data, length, room)
         self._shared = False

@@ -8,7 +8,7 @@ import numpy as np
 
 from runwised.formats.record import Floats, Ints
 from runwised.index.aggregates import Aggregates, merge, of_points
-from runwised.index.arrays import Vector
+from runwised.index.arrays import SLAB, Vector
 
 BASE = 64
 """Points in a bucket of the finest level."""
@@ -110,8 +110,10 @@ class GrowingBuckets:
             whole = min(self._whole // width(level), len(kept))
             kept.truncate(whole)
             if level == 0:
-                tail = values[whole * BASE :]
-                kept.append(of_points(tail, np.arange(0, len(tail), BASE)))
+                for start in range(whole * BASE, points, SLAB):
+                    tail = values[start : start + SLAB]
+                    kept.append(of_points(tail, np.arange(0, len(tail), BASE)))
+                    Vector.rooms.trim()
             else:
                 children = self._levels[level - 1].span(whole * FACTOR, len(self._levels[level - 1]))
                 kept.append(merge(children, np.arange(0, len(children.finite), FACTOR)))

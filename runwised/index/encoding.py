@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from runwised.formats.record import Console
+from runwised.formats.record import Console, Ints
+from runwised.index.arrays import SLAB, Vector
 from runwised.index.buckets import GrowingBuckets, bucket_count, level_count, width
 from runwised.index.chunks import CHUNK
 from runwised.index.column import GrowingColumn
@@ -32,16 +37,22 @@ from runwised.index.step_rows import GrowingStepRows
 
 
 def encode(index: RunIndex, stamp: bytes) -> list[bytes]:
-    """The sidecar's bytes, to be written one after the other.
+    """The sidecar's bytes, to be written one after the other. See `encode_into`."""
+    parts: list[bytes] = []
+    return [encode_into(index, stamp, parts.append), *parts]
+
+
+def encode_into(index: RunIndex, stamp: bytes, keep: Callable[[bytes], Any]) -> bytes:
+    """What the sidecar begins with; all that follows goes to `keep`, in small pieces and in its order.
 
     `stamp` is the caller's own (which files the index stands on); it is given back as it is. May run on a thread of its
     own while another answers from the index, as long as nobody folds.
     """
-    writer = PartWriter()
+    writer = PartWriter(keep)
     history, system = (_table(writer, table) for table in (index.history, index.system))
     consoles = [_console(writer, index.console(source)) for source in range(len(index.sources))]
     header = Header(stamp, writer.size, encode_metadata(index.metadata), history, system, consoles)
-    return [encode_header(header), *writer.parts]
+    return encode_header(header)
 
 
 def _table(writer: PartWriter, table: GrowingTable) -> TableHead:
@@ -91,15 +102,25 @@ def _column(writer: PartWriter, column: GrowingColumn) -> ColumnHead:
 
 
 def _level(writer: PartWriter, column: GrowingColumn, buckets: GrowingBuckets, level: int) -> ArrayHead:
-    indices = np.arange(bucket_count(column.count, level))
-    starts = indices * width(level)
-    inside, first = buckets.span(level, 0, len(indices)), column.points(starts)
-    last = column.points(np.append(starts[1:], column.count) - 1)
-    records = np.empty(len(indices), BUCKET)
-    records["low"], records["high"], records["mean"], records["finite"] = inside
-    records["row_from"], records["step_from"], records["time_from"], records["first"] = first
-    records["row_to"], records["step_to"], records["time_to"], records["last"] = last
-    return writer.buckets(records)
+    at_once = max(SLAB // width(level), 1)
+
+    def records(start: int, stop: int) -> NDArray[np.void]:
+        made = np.empty(stop - start, BUCKET)
+        made["low"], made["high"], made["mean"], made["finite"] = buckets.span(level, start, stop)
+        for begin in range(start, stop, at_once):
+            end = min(begin + at_once, stop)
+            _put_ends(made[begin - start : end - start], column, np.arange(begin, end) * width(level), width(level))
+            Vector.rooms.trim()
+        return made
+
+    return writer.buckets(bucket_count(column.count, level), records)
+
+
+def _put_ends(made: NDArray[np.void], column: GrowingColumn, starts: Ints, length: int) -> None:
+    """The first and the last point of each bucket."""
+    first, last = column.points(starts), column.points(np.minimum(starts + length, column.count) - 1)
+    made["row_from"], made["step_from"], made["time_from"], made["first"] = first
+    made["row_to"], made["step_to"], made["time_to"], made["last"] = last
 
 
 def _presence(writer: PartWriter, presence: GrowingPresence) -> PresenceHead:

@@ -14,6 +14,7 @@ from runwised.formats.record import (
     Exit,
     Facts,
     Identity,
+    Link,
     Mark,
     Patch,
     Path,
@@ -36,6 +37,8 @@ class SourceState(msgspec.Struct, omit_defaults=True):
     """Its length when it was read up to `resume`, bytes."""
     exits: list[Exit] = []
     marks: list[Mark] = []
+    links: list[str] = []
+    """Folders where it says other logs of the run lie."""
     rank: int = 0
     session: int = -1
     """Which start of the program wrote it, among the sources of its rank; -1 while that does not matter."""
@@ -43,7 +46,7 @@ class SourceState(msgspec.Struct, omit_defaults=True):
     last_time: float | None = None
     """Span of its rows' times, epoch seconds."""
     last_step: int | None = None
-    """Step of its last row."""
+    """The step it has reached, since it last went back."""
     purge: int | None = None
     """The step from which on it takes everything back, while it has no row that tells when it was begun."""
 
@@ -63,7 +66,7 @@ class Metadata(msgspec.Struct, omit_defaults=True):
     sources: list[SourceState] = []
 
     def fold(
-        self, batch: Patch | Identity | Facts | Definition | Exit | Alert | Mark | Damage, source: SourceState
+        self, batch: Patch | Identity | Facts | Definition | Exit | Alert | Mark | Link | Damage, source: SourceState
     ) -> None:
         """Take in one batch of a source."""
         match batch:
@@ -81,6 +84,8 @@ class Metadata(msgspec.Struct, omit_defaults=True):
                 self.alerts.append(batch)
             case Mark():
                 source.marks.append(batch)
+            case Link():
+                source.links.append(batch.folder)
             case Damage():
                 self.damage[batch.reason] = self.damage.get(batch.reason, 0) + batch.length
                 self.damage_count += 1

@@ -56,11 +56,11 @@ class Place(NamedTuple):
 
 
 class PartWriter:
-    """Collects parts in the order they are to be written."""
+    """Makes parts and hands them to `keep` in the order they are to be written."""
 
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
+    def __init__(self, keep: Callable[[bytes], Any]) -> None:
         self.size = 0
+        self._keep = keep
 
     def ints(self, values: Ints) -> ArrayHead:
         """Add an int64 array."""
@@ -70,9 +70,12 @@ class PartWriter:
         """Add a float64 array."""
         return self._chunks(values, CHUNK, encode_floats)
 
-    def buckets(self, records: NDArray[np.void]) -> ArrayHead:
-        """Add an array of `BUCKET` records."""
-        return self._chunks(records, BUCKETS_A_CHUNK, lambda chunk: chunk.tobytes())
+    def buckets(self, count: int, records: Callable[[int, int], NDArray[np.void]]) -> ArrayHead:
+        """Add `count` `BUCKET` records, made a chunk [start, stop) at a time."""
+        offset = self.size
+        starts = range(0, count, BUCKETS_A_CHUNK)
+        entries = [self._add(records(at, min(at + BUCKETS_A_CHUNK, count)).tobytes()) for at in starts]
+        return ArrayHead(offset, count, b"".join(entries))
 
     def text(self, data: bytes) -> ArrayHead:
         """Add bytes as one chunk; `count` is their length."""
@@ -84,7 +87,7 @@ class PartWriter:
         return ArrayHead(offset, len(values), b"".join(entries))
 
     def _add(self, data: bytes) -> bytes:
-        self.parts.append(data)
+        self._keep(data)
         self.size += len(data)
         return ENTRY.pack(len(data), zlib.crc32(data))
 

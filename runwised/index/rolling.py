@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from runwised.formats.record import Floats
+from runwised.index.arrays import SLAB, Vector
 
 BLOCK = 4096
 LARGEST, SMALLEST = 2.0**400, 2.0**-400
@@ -78,6 +79,8 @@ class Rolling:
             blocks = values[start : min(start + 8 * BLOCK, end)].reshape(-1, BLOCK)
             for number, (block, moments) in enumerate(zip(blocks, _moments(blocks), strict=True)):
                 tallies.append(add(tallies[-1], block, start + number * BLOCK, moments))
+            if start % SLAB == 0:
+                Vector.rooms.trim()
         return tallies
 
 

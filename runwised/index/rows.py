@@ -137,6 +137,10 @@ class GrowingRows(RowTable):
         super().__init__(offsets, steps, times, pieces, stretches)
         self.rewinds = rewinds
 
+    def steps_from(self, record: int) -> Ints:
+        """Steps of the records from this one on, for use before the next change only."""
+        return self.steps.live[record:]
+
     @property
     def nbytes(self) -> int:
         """Memory held by the arrays."""

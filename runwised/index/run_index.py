@@ -197,8 +197,11 @@ class RunIndex(IndexedRun):
         if state.purge is not None:
             table.purge(state.purge, origin)
             state.purge = None
+        first, rewinds = table.total_rows, len(self.rewinds)
         table.fold(batch, origin)
-        state.last_step = table.rows.record_step(table.total_rows - 1)
+        again = [rewind.row for rewind in self.rewinds[rewinds:]]
+        reached = int(table.rows.steps_from(max([first, *again])).max())
+        state.last_step = reached if again or state.last_step is None else max(state.last_step, reached)
 
     def _purge(self, step: int, number: int) -> None:
         """A source without rows may have been begun beside others: its first row will tell."""

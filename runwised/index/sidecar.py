@@ -9,7 +9,7 @@ import numpy as np
 from runwised.formats.record import Console, Ints
 from runwised.index.arrays import Vector
 from runwised.index.column import GrowingColumn
-from runwised.index.encoding import encode
+from runwised.index.encoding import encode, encode_into
 from runwised.index.growing_table import GrowingOther, GrowingTable
 from runwised.index.header import (
     PROLOGUE,
@@ -31,7 +31,7 @@ from runwised.index.stored_array import StoredArray
 from runwised.index.stored_table import StoredTable
 from runwised.index.view import Rewind
 
-__all__ = ["Sidecar", "SidecarDamaged", "SidecarVersion", "encode"]
+__all__ = ["Sidecar", "SidecarDamaged", "SidecarVersion", "encode", "encode_into"]
 
 FIRST_READ = 64 * 1024
 """Bytes asked for at first: the whole header of most runs."""
@@ -123,7 +123,7 @@ def _thawed(stored: StoredTable) -> GrowingTable:
     columns = {}
     for key in stored.numeric_keys():
         column = stored.column(key)
-        values = Vector(column.values.slice(0, column.count))
+        values = Vector.copy_of(column.values, np.float64)
         thawed = columns[key] = GrowingColumn(growing, _growing(column.presence, growing), values)
         thawed.rank, thawed.session = column.head.rank, column.head.session
     others = {}
@@ -138,19 +138,19 @@ def _thawed(stored: StoredTable) -> GrowingTable:
 
 
 def _thawed_rows(stored: StoredTable) -> GrowingRows | GrowingStepRows:
-    rows, total = stored.rows, stored.total_rows
+    rows = stored.rows
     stretches = Stretches([*rows.stretches.starts], [*rows.stretches.sources])
     rewinds = [*stored.rewinds]
-    offsets = Vector(rows.offsets.slice(0, total))
+    offsets = Vector.copy_of(rows.offsets, np.int64)
     if isinstance(rows, StepRows):
-        steps, times = rows.log_steps.slice(0, total), rows.log_times.slice(0, total)
-        return GrowingStepRows(offsets, Vector(steps), Vector(times), stretches, rewinds)
-    steps, times = rows.steps.slice(0, total), rows.times.slice(0, total)
+        steps, times = Vector.copy_of(rows.log_steps, np.int64), Vector.copy_of(rows.log_times, np.float64)
+        return GrowingStepRows(offsets, steps, times, stretches, rewinds)
+    steps, times = Vector.copy_of(rows.steps, np.int64), Vector.copy_of(rows.times, np.float64)
     assert isinstance(rows.pieces, Pieces)
     pieces = Pieces([*rows.pieces.starts], [*rows.pieces.positions], rows.pieces.served)
-    return GrowingRows(offsets, Vector(steps), Vector(times), pieces, stretches, rewinds)
+    return GrowingRows(offsets, steps, times, pieces, stretches, rewinds)
 
 
 def _growing(stored: Presence, table: GrowingRows | GrowingStepRows) -> GrowingPresence:
-    rows = None if stored.rows is None else Vector(stored.rows.slice(0, stored.count))
+    rows = None if stored.rows is None else Vector.copy_of(stored.rows, np.int64)
     return GrowingPresence(table.pieces, stored.start, stored.count, rows)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runwised.formats.record import Floats, Ints
 from runwised.index.arrays import Array, Vector
@@ -198,6 +199,10 @@ class GrowingStepRows(StepRows):
         """The records of a table that was kept by row; which rows there are is told with `settle`."""
         return cls(rows.offsets, rows.steps, rows.times, rows.stretches, rows.rewinds)
 
+    def steps_from(self, record: int) -> Ints:
+        """As `GrowingRows`."""
+        return self.log_steps.live[record:]
+
     @property
     def nbytes(self) -> int:
         """Memory held by the arrays."""
@@ -214,10 +219,18 @@ class GrowingStepRows(StepRows):
         return steps
 
     def settle(self, first: int, gained: list[Ints], lost: list[Ints]) -> None:
-        """Bring the rows up to the records from `first` on: at these steps points were put down, and taken back."""
-        self._hold(gained)
-        self._describe(first)
-        self._let_go(lost)
+        """Bring the rows up to the records from `first` on: at these steps points were put down, and taken back.
+
+        Each array's steps increase.
+        """
+        each, last = _distinct(self.log_steps.live[first:])
+        counts, rest = _counted(each, gained)
+        self._hold(each[counts > 0], counts[counts > 0])
+        if rest:
+            self._hold(*np.unique(np.concatenate(rest), return_counts=True))
+        self._describe(each, last, first)
+        if lost:
+            self._let_go(*np.unique(np.concatenate(lost), return_counts=True))
 
     def note(self, rewind: Rewind) -> None:
         """A key went back. Keys that do so one after the other after one restart are told as one."""
@@ -227,14 +240,21 @@ class GrowingStepRows(StepRows):
         else:
             self.rewinds.append(rewind)
 
-    def _hold(self, gained: list[Ints]) -> None:
-        steps, counts = np.unique(np.concatenate([NO_STEPS, *gained]), return_counts=True)
-        if not len(steps):
-            return
+    def _hold(self, steps: Ints, counts: Ints) -> None:
+        """There are so many more points at these increasing steps; make the rows that are missing."""
+        rows = self._rows.live
+        known = int(np.searchsorted(steps, rows[-1], side="right")) if len(rows) else 0
+        if known:
+            self._hold_among(steps[:known], counts[:known])
+        self._rows.append(steps[known:])
+        self._held.append(counts[known:])
+        self._times.append(np.full(len(steps) - known, np.nan))
+        self._records.append(np.full(len(steps) - known, -1))
+
+    def _hold_among(self, steps: Ints, counts: Ints) -> None:
         rows = self._rows.live
         at = np.searchsorted(rows, steps)
-        new = np.ones(len(steps), np.bool_)
-        new[at < len(rows)] = rows[at[at < len(rows)]] != steps[at < len(rows)]
+        new = rows[at] != steps
         if new.any():
             missing, where = steps[new], at[new]
             self._rows.insert(where, missing)
@@ -244,26 +264,28 @@ class GrowingStepRows(StepRows):
             at = np.searchsorted(self._rows.live, steps)
         self._held.put(at, self._held.live[at] + counts)
 
-    def _describe(self, first: int) -> None:
-        """Give the rows of new records their times and newest records."""
-        steps, times = self.log_steps.live[first:], self.log_times.live[first:]
-        self._records.put(*self._newest(steps, np.arange(first, first + len(steps))))
-        known = np.isfinite(times)
-        self._times.put(*self._newest(steps[known], times[known]))
+    def _describe(self, each: Ints, last: Ints, first: int) -> None:
+        """Give the rows at these steps the times and numbers of their newest records, which `last` tells."""
+        at, held = self._places(each)
+        self._records.put(at, first + last[held])
+        times = self.log_times.live[first:]
+        if np.isnan(times).any():
+            known = np.flatnonzero(np.isfinite(times))
+            each, last = _distinct(self.log_steps.live[first:][known])
+            at, held = self._places(each)
+            last = known[last]
+        self._times.put(at, times[last[held]])
 
-    def _newest(self, steps: Ints, values: Any) -> tuple[Ints, Any]:
-        """Positions of those of `steps` that are rows, and the last of the values that belong to each."""
+    def _places(self, each: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+        """Positions of those of these increasing steps that are rows, and which these are."""
         rows = self._rows.live
-        each, last = np.unique(steps[::-1], return_index=True)
         at = np.searchsorted(rows, each)
-        inside = at < len(rows)
-        inside[inside] = rows[at[inside]] == each[inside]
-        return at[inside], values[::-1][last[inside]]
+        held = at < len(rows)
+        held[held] = rows[at[held]] == each[held]
+        return at[held], held
 
-    def _let_go(self, lost: list[Ints]) -> None:
-        steps, counts = np.unique(np.concatenate([NO_STEPS, *lost]), return_counts=True)
-        if not len(steps):
-            return
+    def _let_go(self, steps: Ints, counts: Ints) -> None:
+        """There are so many fewer points at these steps; rows that have none left are no more."""
         at = np.searchsorted(self._rows.live, steps)
         left = self._held.live[at] - counts
         self._held.put(at, left)
@@ -271,3 +293,25 @@ class GrowingStepRows(StepRows):
             gone = at[left == 0]
             for vector in (self._rows, self._times, self._records, self._held):
                 vector.remove(gone)
+
+
+def _distinct(steps: Ints) -> tuple[Ints, Ints]:
+    """The different steps, increasing, and where each stands for the last time."""
+    if (steps[1:] >= steps[:-1]).all():
+        last = np.flatnonzero(np.append(steps[1:] > steps[:-1], np.ones(min(len(steps), 1), np.bool_)))
+        return steps[last], last
+    each, first = np.unique(steps[::-1], return_index=True)
+    return each, len(steps) - 1 - first
+
+
+def _counted(each: Ints, gained: list[Ints]) -> tuple[Ints, list[Ints]]:
+    """How many of the arrays hold each of these steps; and the arrays that hold others too."""
+    counts = np.zeros(len(each), np.int64)
+    rest: list[Ints] = []
+    for steps in gained:
+        at = np.searchsorted(each, steps)
+        if len(steps) and (at[-1] == len(each) or (each[at] != steps).any()):
+            rest.append(steps)
+        else:
+            counts[at] += 1
+    return counts, rest

@@ -108,6 +108,12 @@ class ColumnTable:
         """As `view.Table`."""
         return self.rows.record_step(record)
 
+    def names_of(self, rank: int) -> list[str]:
+        """Those of `names` whose numbers are taken from sources of this rank."""
+        shown = self._names().keys
+        owners = ((name, owner) for name in self.names for _, owner in self.presences(shown[name]))
+        return [name for name, owner in owners if owner == rank]
+
     def holds(self, key: str, step: int, rank: int) -> bool:
         """Whether what a source of this rank says of an escaped key at a step is served; only of tables by step."""
         return any(

@@ -285,6 +285,10 @@ class RunView(Protocol):
         """Summary as W&B would show it, nested."""
 
     @property
+    def from_console(self) -> Sequence[str]:
+        """Metrics that are known only from what the program printed."""
+
+    @property
     def definitions(self) -> Sequence[Definition]:
         """What define_metric said."""
 

@@ -8,20 +8,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from runwise_protocol.queries.about import ShowConfig, ShowNotes
 from runwise_protocol.queries.compare import Compare
 from runwise_protocol.queries.history import History
 from runwise_protocol.queries.live import Live
+from runwise_protocol.queries.local import Local, TensorBoard
 from runwise_protocol.queries.log import Log
 from runwise_protocol.queries.metrics import ListKeys, ShowStats
 from runwise_protocol.queries.raw import Export, Raw
 from runwise_protocol.queries.run import Latest, ShowRun
 from runwise_protocol.queries.runs import ListRuns
+from runwise_protocol.queries.sources import ListSources
 from runwise_protocol.query import Form, Query, Reply
 
-from runwised.queries import compare, config, export, history, keys, live, log, notes, raw, run, runs, stats
+from runwised.queries import (
+    compare,
+    config,
+    export,
+    history,
+    keys,
+    live,
+    local,
+    log,
+    notes,
+    raw,
+    run,
+    runs,
+    sources,
+    stats,
+)
+from runwised.queries.about import About, Wait
 from runwised.queries.project import ProjectView
 from runwised.queries.tabular import Objects, flattened, keyed, listed
 from runwised.render.page import Page
@@ -32,12 +50,14 @@ class Handler(NamedTuple):
 
     answer: Callable[[Any, ProjectView], Reply]
     render: Callable[[Any, Page, Any, ProjectView], None]
-    waits_for: Literal["whole", "short", "none"]
-    """What it waits for: the whole index of the runs it names, the same only where it is soon made, or nothing."""
+    waits_for: Wait
+    """What it waits for, of the run it names."""
     objects: Callable[[Reply], Objects] | None = None
     """The objects that jsonl and csv write; None: these forms make no sense."""
     stream: Callable[[Any, ProjectView, Form], Iterator[str]] | None = None
     """For answers too long to hold: the text in chunks, instead of `render`; forms text, csv and jsonl."""
+    about: Callable[[Any, ProjectView], About] | None = None
+    """The runs it is about, and what it waits for, where these are not just `waits_for` and its field ``run``."""
 
     @property
     def forms(self) -> tuple[Form, ...]:
@@ -59,7 +79,10 @@ HANDLERS: dict[type[Query], Handler] = {
     ShowNotes: Handler(notes.answer, notes.render, "whole"),
     Log: Handler(log.answer, log.render, "whole", listed("lines")),
     Live: Handler(live.answer, live.render, "none", listed("runs")),
-    Compare: Handler(compare.answer, compare.render, "whole", compare.objects),
+    Compare: Handler(compare.answer, compare.render, "whole", compare.objects, about=compare.about),
     Export: Handler(export.answer, export.render, "whole", stream=export.stream),
+    ListSources: Handler(sources.answer, sources.render, "none", listed("sources")),
+    Local: Handler(local.answer, local.render, "whole", local.objects, about=local.about),
+    TensorBoard: Handler(local.answer, local.render, "whole", local.objects, about=local.about),
 }
 """One line per query."""

@@ -17,7 +17,7 @@ def asked(query: Query) -> str:
             continue
         if not parameter.flags:
             words += value if isinstance(value, tuple) else [str(value)]
-        elif parameter.name == "keys":
+        elif parameter.many:
             words += keys_option(value)
         else:
             words += [parameter.flags[0]] + ([] if value is True else [str(value)])

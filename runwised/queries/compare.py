@@ -11,6 +11,7 @@ from runwise_protocol.queries.compare import Compare, ComparedValue, Comparison
 from runwise_protocol.query import Reply
 
 from runwised.index.view import RunView
+from runwised.queries.about import About
 from runwised.queries.board import spelled, written
 from runwised.queries.glance import Moment, best, latest, names_of, stats_of
 from runwised.queries.keysel import direction, main_metrics, shown_as
@@ -62,6 +63,11 @@ def sides_of(query: Compare, view: ProjectView) -> list[Side]:
         message = f"compare takes two runs or more, found {len(query.runs)}"
         raise RunwiseError(Kind.USAGE, message, "runwise compare RUN RUN")
     return [_side(ref, view) for ref in query.runs]
+
+
+def about(query: Compare, view: ProjectView) -> About:
+    """The runs to compare, each once; all of them whole. Raises RunwiseError."""
+    return About(list({run.id: run for run, _ in sides_of(query, view)}.values()), "whole")
 
 
 def _side(ref: str, view: ProjectView) -> Side:

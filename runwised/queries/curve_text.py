@@ -13,6 +13,7 @@ from runwised.formats.record import Floats, Ints
 from runwised.index.view import Buckets
 from runwised.queries.curves import Selection, none_for_nan
 from runwised.queries.keysel import definition
+from runwised.queries.onward import onward, pointing, propose
 from runwised.render.command import command
 from runwised.render.layout import short
 from runwised.render.numbers import column, number
@@ -242,12 +243,13 @@ def _notes(page: Page, wanted: Selection, curves: Sequence[Curve], name: str) ->
         page.line(f"no points there: {', '.join(missing)}", priority=60)
     if wanted.x == "step":
         for axis in dict.fromkeys(_step_keys(wanted)):
-            page.line(f"defined over {short(axis)}: {command('--x', axis)}", priority=30)
+            over = command("--x", axis) if onward(wanted.view, "history", name, "--x", axis) else ""
+            page.line(pointing(f"defined over {short(axis)}", over), priority=30)
     worst = max(curves, key=lambda curve: float(curve.striking.max()))
     at = int(worst.striking.argmax())
     if worst.striking[at] > 0 and worst.buckets.n[at] > 1:
         steps = int(worst.buckets.step_from[at]), int(worst.buckets.step_to[at])
-        page.next(command("history", name, "-k", worst.key, "--from", steps[0], "--to", steps[1]))
+        propose(page, wanted.view, "history", name, "-k", worst.key, "--from", steps[0], "--to", steps[1])
 
 
 def _step_keys(wanted: Selection) -> Iterator[str]:
@@ -264,7 +266,7 @@ def _glance(page: Page, wanted: Selection, name: str) -> None:
     keys = wanted.keys if room is None else wanted.keys[: max(1, room // 4)]
     left_out = len(wanted.keys) - len(keys)
     page.line(f"{name} {len(wanted.keys)} metrics, each at a glance", priority=100)
-    again = command("runwise", "history", name, "-k", "GLOB")
+    again = onward(wanted.view, "history", name, "-k", "GLOB")
     sampled = wanted._replace(keys=keys).sample(POINTS)
     page.table(
         ["metric", "points", "first", "last", "trend"],

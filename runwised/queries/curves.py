@@ -13,10 +13,10 @@ from runwise_protocol.query import Number
 from runwised.formats.record import Floats, Ints
 from runwised.index.view import Buckets, RunView
 from runwised.queries.keysel import main_metrics, select
+from runwised.queries.onward import onward
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, resolve
 from runwised.queries.rows import place
-from runwised.render.command import command
 from runwised.render.untrusted import clean
 
 _AXIS_LOOKBACK = 64
@@ -32,6 +32,8 @@ class Selection(NamedTuple):
     """Position of the first row."""
     stop: int
     x: str
+    view: ProjectView
+    """Where the run was found."""
 
     def sample(self, most: int) -> dict[str, Buckets]:
         """The curves in at most `most` buckets each; equal slots are the same share of the range in all of them."""
@@ -65,14 +67,14 @@ def selection(query: History, view: ProjectView) -> Selection:
     """What the query means for this run. Raises RunwiseError."""
     run = resolve(query.run, view)
     table = run.history
-    hint = command("runwise", "keys", handle(run, view))
+    hint = onward(view, "keys", handle(run, view))
     keys = select(query.keys, table.names, hint=hint) if query.keys else main_metrics(run, view.config)
     if query.x not in ("step", "time", *table.names):
         raise RunwiseError(Kind.NOT_FOUND, f"no axis '{clean(query.x)[:100]}'; expected step, time or a metric", hint)
     first, last = _steps(query)
     start = 0 if first is None else place(table, first)
     stop = table.row_count if last is None else place(table, last + 1)
-    return Selection(run, keys, start, max(start, stop), query.x)
+    return Selection(run, keys, start, max(start, stop), query.x, view)
 
 
 def _steps(query: History) -> tuple[int | None, int | None]:

@@ -82,8 +82,11 @@ def _voided_keys(run: RunView, known: Collection[str]) -> list[str]:
     table = run.history
     if table.row_count == table.total_rows:
         return []
-    voided = np.setdiff1d(np.arange(table.total_rows), table.numbers(0, table.row_count))
-    names = dict.fromkeys(name for row in _from_source(run, voided, None) for name in list(row)[_BARE:])
+    voided = np.arange(table.total_rows)
+    if not table.by_step:
+        voided = np.setdiff1d(voided, table.numbers(0, table.row_count))
+    found = _from_source(run, voided, None, raw=True)
+    names = dict.fromkeys(name for row in found for name in list(row)[_BARE:])
     return [name for name in names if name not in known]
 
 
@@ -100,13 +103,13 @@ def _blocks(run: RunView, keys: Sequence[str], query: Export, *, numeric: bool) 
         block = _from_columns(table, keys, start, stop) if numeric else None
         if block is None:
             numbers = np.arange(start, stop) if query.raw else table.numbers(start, stop)
-            block = list(_from_source(run, numbers, set(keys) if query.keys else None))
+            block = list(_from_source(run, numbers, set(keys) if query.keys else None, raw=query.raw))
         yield [row for row in block if len(row) > _BARE] if query.keys else block
 
 
-def _from_source(run: RunView, numbers: Ints, keys: Collection[str] | None) -> Iterator[dict[str, Any]]:
+def _from_source(run: RunView, numbers: Ints, keys: Collection[str] | None, *, raw: bool) -> Iterator[dict[str, Any]]:
     name = display(run.history)
-    return (finite(as_object(number, row, name, keys)) for number, row in exact(run, numbers))
+    return (finite(as_object(number, row, name, keys)) for number, row in exact(run, numbers, records=raw))
 
 
 def _from_columns(table: Table, keys: Sequence[str], start: int, stop: int) -> Objects | None:
@@ -115,7 +118,7 @@ def _from_columns(table: Table, keys: Sequence[str], start: int, stop: int) -> O
     names = list(_PLACE)
     held = np.ones((stop - start, len(keys)), np.bool_)
     times = none_for_nan(table.times(start, stop))
-    cells: list[list[Any]] = [numbers.tolist(), table.steps(start, stop).tolist(), times]
+    cells: list[list[Any]] = [table.records(numbers).tolist(), table.steps(start, stop).tolist(), times]
     for at, key in enumerate(keys):
         rows, _, _, values = table.series(key, start, stop)
         spelled = _spelled(values)

@@ -7,9 +7,9 @@ from runwise_protocol.queries.history import Bucket, Curves, History
 from runwised.index.view import Buckets
 from runwised.queries.curve_text import write
 from runwised.queries.curves import Selection, none_for_nan, selection
+from runwised.queries.onward import onward
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle
-from runwised.render.command import command
 from runwised.render.numbers import plural
 from runwised.render.page import Page
 
@@ -47,6 +47,6 @@ def render(reply: Curves, page: Page, query: History, view: ProjectView) -> None
     """The same curves, sampled anew to as many points as the budget holds."""
     wanted = selection(query, view)
     name = handle(wanted.run, view)
-    again = command("runwise", "history", name, "-k", "*")
+    again = onward(view, "history", name, "-k", "*")
     more = f"{plural(reply.omitted, 'more metric')}: {again}" if reply.omitted else ""
     write(page, wanted, name, query.samples, more)

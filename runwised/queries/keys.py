@@ -9,10 +9,10 @@ from runwise_protocol.queries.metrics import KeyEntry, KeyList, ListKeys
 
 from runwised.index.view import Other, Stats
 from runwised.queries.keysel import select
+from runwised.queries.onward import onward, propose
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, resolve
 from runwised.queries.rows import all_keys
-from runwised.render.command import command
 from runwised.render.layout import short
 from runwised.render.page import Page
 
@@ -43,7 +43,7 @@ class _Item(NamedTuple):
 def answer(query: ListKeys, view: ProjectView) -> KeyList:
     """Every key, or those selected, numbers first. Raises RunwiseError."""
     run = resolve(query.run, view)
-    names = select(query.keys, all_keys(run.history), hint=command("runwise", "keys", handle(run, view)))
+    names = select(query.keys, all_keys(run.history), hint=onward(view, "keys", handle(run, view)))
     numbers, others = set(run.history.names), run.history.others
     entries = [_entry(name, run.history.stats(name) if name in numbers else None, others.get(name)) for name in names]
     return KeyList(run=run.id, keys=entries)
@@ -69,7 +69,7 @@ def render(reply: KeyList, page: Page, query: ListKeys, view: ProjectView) -> No
     items = _items(reply.keys)
     count = len(reply.keys)
     title = f"{name} {count} key{'s' * (count > 1)} in {run.history.row_count} rows"
-    part = command("runwise", "keys", name, "-k", "GLOB")
+    part = onward(view, "keys", name, "-k", "GLOB")
     if page.dress == "agent" and page.form == "text":
         lines = [[line] for line in _lines(items)]
         page.table(
@@ -88,7 +88,7 @@ def render(reply: KeyList, page: Page, query: ListKeys, view: ProjectView) -> No
         )
     largest = max(items, key=lambda item: len(item.entries))
     if len(largest.entries) > 1:
-        page.next(command("keys", name, "-k", largest.label))
+        propose(page, view, "keys", name, "-k", largest.label)
 
 
 def _items(entries: Sequence[KeyEntry]) -> list[_Item]:

@@ -9,6 +9,58 @@ from runwised.index.view import RunView
 from runwised.settings import RunwiseConfig
 
 
+class LogView(Protocol):
+    """One log, or one run of a store."""
+
+    @property
+    def path(self) -> str:
+        """Absolute."""
+
+    @property
+    def run_id(self) -> str:
+        """As names say; the run itself may know better."""
+
+    @property
+    def format(self) -> str:
+        """Name of its format or store."""
+
+
+class PassedView(Protocol):
+    """A file that is not read, or several of one folder and kind; then its path is a pattern."""
+
+    @property
+    def path(self) -> str:
+        """Absolute."""
+
+    @property
+    def reason(self) -> str:
+        """Why it is not read."""
+
+    @property
+    def files(self) -> int:
+        """How many."""
+
+
+class PlaceView(Protocol):
+    """A folder, or a database, where logs are looked for."""
+
+    @property
+    def path(self) -> str:
+        """Absolute."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is there."""
+
+    @property
+    def sources(self) -> Sequence[LogView]:
+        """The logs in it."""
+
+    @property
+    def passed(self) -> Sequence[PassedView]:
+        """What else is in it."""
+
+
 class ProjectView(Protocol):
     """All runs found under one project root, as they were when the question arrived."""
 
@@ -31,6 +83,10 @@ class ProjectView(Protocol):
     @property
     def unindexed(self) -> int:
         """Runs that are not indexed yet (indexing goes on)."""
+
+    @property
+    def places(self) -> Sequence[PlaceView]:
+        """Where logs are looked for."""
 
     @property
     def notes(self) -> Sequence[str]:

@@ -15,7 +15,17 @@ from runwised.queries.keysel import select
 from runwised.queries.project import ProjectView
 from runwised.queries.raw_text import write
 from runwised.queries.resolve import handle, resolve
-from runwised.queries.rows import all_keys, are_indexed, as_object, display, exact, last_step, numbers_with, place
+from runwised.queries.rows import (
+    all_keys,
+    are_indexed,
+    as_object,
+    display,
+    exact,
+    is_served,
+    last_step,
+    numbers_with,
+    place,
+)
 from runwised.render.command import command
 from runwised.render.page import Page
 
@@ -53,7 +63,7 @@ def answer(query: Raw, view: ProjectView) -> RawRows:
         rows, matched = _searched(run, wanted, keys, most, newest)
     else:
         numbers, matched = _known(table, wanted, keys, most, newest)
-        rows = list(_objects(run, numbers, keys))
+        rows = list(_objects(run, numbers, keys, voided=wanted.voided))
     return RawRows(run=run.id, rows=_marked(table, rows) if wanted.voided else rows, matched=matched)
 
 
@@ -65,7 +75,7 @@ def _range(query: Raw, table: Table, keys: Collection[str] | None) -> _Range:
         first, last = _span(query.row, "row")
         start = 0 if first is None else max(0, first + total * (first < 0))
         stop = total if last is None else min(total, last + 1 + total * (last < 0))
-        if table.row_count < total:
+        if table.row_count < total or table.by_step:
             return _Range(start, max(start, stop), True)
     elif query.step is not None:
         first, last = _span(query.step, "step")
@@ -112,7 +122,7 @@ def _searched(
     matched = 0
     for start, stop in _stretches(wanted, newest):
         numbers = np.arange(start, stop) if wanted.voided else run.history.numbers(start, stop)
-        found = [row for row in _objects(run, numbers, keys) if len(row) > _BARE]
+        found = [row for row in _objects(run, numbers, keys, voided=wanted.voided) if len(row) > _BARE]
         matched += len(found)
         shown = [*found, *shown][-most:] if newest else [*shown, *found][:most]
         if count is not None and len(shown) >= min(most, count):
@@ -136,19 +146,14 @@ def _stretches(wanted: _Range, newest: bool) -> Iterator[tuple[int, int]]:
         done, size = done + length, min(size * 4, _MOST_READ)
 
 
-def _objects(run: RunView, numbers: Ints, keys: Collection[str] | None) -> Iterator[dict[str, Any]]:
+def _objects(run: RunView, numbers: Ints, keys: Collection[str] | None, *, voided: bool) -> Iterator[dict[str, Any]]:
     name = display(run.history)
-    return (as_object(number, row, name, keys) for number, row in exact(run, numbers))
+    return (as_object(number, row, name, keys) for number, row in exact(run, numbers, records=voided))
 
 
 def _marked(table: Table, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows, those marked that a later one took back."""
-    return [row if _is_served(table, row["_row"], row["_step"]) else {**row, "_voided": True} for row in rows]
-
-
-def _is_served(table: Table, number: int, step: int) -> bool:
-    at = table.position(step)
-    return bool((table.numbers(at, at + 1) == number).any())
+    return [row if is_served(table, row["_row"], row) else {**row, "_voided": True} for row in rows]
 
 
 def render(reply: RawRows, page: Page, query: Raw, view: ProjectView) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from runwise_protocol.errors import Kind, RunwiseError
 
 from runwised.index.view import RunView
+from runwised.queries.onward import listing
 from runwised.queries.project import ProjectView
 from runwised.render.untrusted import clean
 
@@ -19,14 +20,15 @@ _PLAIN = re.compile(r"[\w./:@+][\w./:@+-]{0,31}", re.ASCII)
 
 
 def resolve(ref: str | None, view: ProjectView) -> RunView:
-    """The run a reference means: exact id, exact name, or the beginning of one id or of one name.
+    """The run a reference means: exact id, exact name, the last folders of one id that is a path, or the beginning of
+    one id or of one name.
 
     None means the run that was started last. The name of a run's folder (``run-20240131_120000-ID``) will do too.
     Raises RunwiseError: AMBIGUOUS when several runs are meant, NOT_FOUND when none is.
     """
     runs = view.runs
     if not runs:
-        raise RunwiseError(Kind.NOT_FOUND, f"no runs under {clean(view.root)}", "runwise list")
+        raise RunwiseError(Kind.NOT_FOUND, f"no runs under {clean(view.root)}", listing(view))
     if ref is None:
         return runs[0]
     folder = _FOLDER.search(ref)
@@ -36,7 +38,7 @@ def resolve(ref: str | None, view: ProjectView) -> RunView:
                 return found[0]
             if found:
                 raise _ambiguous(ref, found, view)
-    raise _unknown(ref, runs)
+    raise _unknown(ref, view)
 
 
 def _readings(ref: str, runs: Sequence[RunView]) -> Iterable[list[RunView]]:
@@ -44,6 +46,7 @@ def _readings(ref: str, runs: Sequence[RunView]) -> Iterable[list[RunView]]:
     yield [run for run in runs if run.id == ref]
     yield [run for run in runs if run.name == ref]
     if ref:
+        yield [run for run in runs if run.id.endswith(f"/{ref}")]
         yield [run for run in runs if run.id.startswith(ref)]
         yield [run for run in runs if run.name.startswith(ref)]
 
@@ -56,14 +59,14 @@ def _ambiguous(ref: str, found: Sequence[RunView], view: ProjectView) -> Runwise
     )
     rest = f" and {len(found) - 8} more" if len(found) > 8 else ""
     message = f"'{clean(ref)}' is ambiguous: {listed}{rest}"
-    return RunwiseError(Kind.AMBIGUOUS, message, "runwise list")
+    return RunwiseError(Kind.AMBIGUOUS, message, listing(view))
 
 
-def _unknown(ref: str, runs: Sequence[RunView]) -> RunwiseError:
-    known = list(dict.fromkeys(name for run in runs for name in (run.name, run.id)))
+def _unknown(ref: str, view: ProjectView) -> RunwiseError:
+    known = list(dict.fromkeys(name for run in view.runs for name in (run.name, run.id)))
     near = difflib.get_close_matches(ref[:100], known, n=3, cutoff=0.4)
     nearest = f"; nearest: {', '.join(clean(name) for name in near)}" if near else ""
-    return RunwiseError(Kind.NOT_FOUND, f"no run '{clean(ref)[:100]}'{nearest}", "runwise list")
+    return RunwiseError(Kind.NOT_FOUND, f"no run '{clean(ref)[:100]}'{nearest}", listing(view))
 
 
 def handle(run: RunView, view: ProjectView) -> str:

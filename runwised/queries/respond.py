@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from runwise_protocol.errors import Kind, RunwiseError
-from runwise_protocol.queries.compare import Compare
 from runwise_protocol.query import Look, Query, Reply
 
-from runwised.index.view import RunView
 from runwised.queries import HANDLERS, Handler
+from runwised.queries.about import About
 from runwised.queries.asked import asked, counted
-from runwised.queries.compare import sides_of
 from runwised.queries.freshness import damaged, unread
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, resolve
@@ -45,16 +43,18 @@ class Needed(NamedTuple):
 
 def needed(query: Query, view: ProjectView) -> Needed:
     """The runs to be indexed first. Raises RunwiseError where the query names a run that is not there."""
-    waits_for = HANDLERS[type(query)].waits_for
-    runs = [] if waits_for == "none" or not view.runs else [run.id for run in _named(query, view)]
-    return Needed(runs, waits_for == "short")
+    runs, wait = _about(query, view)
+    return Needed([run.id for run in runs], wait == "short")
 
 
-def _named(query: Query, view: ProjectView) -> list[RunView]:
-    """The runs a query is about, each once."""
-    if isinstance(query, Compare):
-        return list({run.id: run for run, _ in sides_of(query, view)}.values())
-    return [resolve(getattr(query, "run", None), view)]
+def _about(query: Query, view: ProjectView) -> About:
+    """The runs a query is about and waits for."""
+    handler = HANDLERS[type(query)]
+    if handler.about:
+        return handler.about(query, view)
+    if handler.waits_for == "none" or not view.runs:
+        return About([], handler.waits_for)
+    return About([resolve(getattr(query, "run", None), view)], handler.waits_for)
 
 
 def respond(query: Query, view: ProjectView, look: Look) -> Written:
@@ -87,7 +87,8 @@ def _text(handler: Handler, query: Query, view: ProjectView, look: Look, reply: 
         command=asked(query),
     )
     handler.render(reply, page, query, view)
-    for run in _named(query, view) if handler.waits_for == "whole" else ():
+    runs, wait = _about(query, view)
+    for run in runs if wait == "whole" else ():
         for text in (*unread(run), *damaged(run)):
             page.line(f"! {handle(run, view)}: {text}", priority=88)
     for note in view.notes:

@@ -70,20 +70,45 @@ def numbers_with(table: Table, keys: Collection[str], start: int, stop: int) -> 
     return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
 
 
-def exact(run: RunView, numbers: Ints) -> Iterator[tuple[int, Row]]:
-    """The rows with these numbers (increasing), read back from the source in as few stretches as make sense."""
+def exact(run: RunView, numbers: Ints, *, records: bool = False) -> Iterator[tuple[int, Row]]:
+    """The rows with these numbers (increasing), or these records, each with the number of its newest record.
+
+    They are read back from the source in as few stretches as make sense.
+    """
     if not len(numbers):
         return
+    read = run.records if records else run.rows
     cuts = np.flatnonzero(np.diff(numbers) > _GAP) + 1
     for part in np.split(numbers, cuts):
-        wanted = set(part.tolist())
-        for number, row in run.rows(int(part[0]), int(part[-1]) + 1):
+        shown = part if records else run.history.records(part)
+        wanted = dict(zip(part.tolist(), shown.tolist(), strict=True))
+        for number, row in read(int(part[0]), int(part[-1]) + 1):
             if number in wanted:
-                yield number, row
+                yield wanted[number], row
+
+
+def is_served(table: Table, record: int, row: dict[str, Any]) -> bool:
+    """Whether anything of a record, shown as an object, still stands."""
+    at = table.position(row["_step"])
+    if not table.by_step:
+        return bool((table.numbers(at, at + 1) == record).any())
+    if not (table.numbers(at, at + 1) == row["_step"]).any():
+        return False
+    return bool(table.records(table.numbers(at, at + 1))[0] == record) or any(
+        _stands(table, name, at, value) for name, value in row.items() if not name.startswith("_")
+    )
+
+
+def _stands(table: Table, name: str, at: int, value: Any) -> bool:
+    """Whether a number is what a table by step serves at a position."""
+    if name not in table.names or isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    found = table.series(name, at, at + 1).values
+    return bool(len(found)) and (float(found[0]) == float(value) or (value != value and found[0] != found[0]))
 
 
 def as_object(number: int, row: Row, name: Callable[[str], str], keys: Collection[str] | None) -> dict[str, Any]:
-    """One row: `_row`, `_step`, `_time` (None when not known), then its values exactly as logged.
+    """One row: `_row` (number of its newest record), `_step`, `_time` (None when not known), then its exact values.
 
     `keys`: only these names; None: all. W&B's own bookkeeping (names that begin with ``_``) is left out.
     """

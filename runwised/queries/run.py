@@ -16,12 +16,13 @@ from runwised.queries.freshness import damaged, taken_back, unread
 from runwised.queries.glance import Moment, Shape, best, latest, names_of, numbers_in, outlier, shape_of, stats_of
 from runwised.queries.keysel import Direction, direction, main_metrics, shown_as
 from runwised.queries.oddities import Oddity, nonfinite, turned
+from runwised.queries.onward import onward, pointing, propose
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, resolve
 from runwised.queries.runs import entry, painted
 from runwised.queries.stats import metric_stats
 from runwised.queries.tracebacks import HEAD, last_traceback, speaks_of_error
-from runwised.render.command import command, keys_option
+from runwised.render.command import keys_option
 from runwised.render.layout import cut, short
 from runwised.render.numbers import age, duration, number, plural
 from runwised.render.page import Page
@@ -33,6 +34,8 @@ _METRICS = 6
 _ENDED_BADLY = ("failed", "crashed", "killed")
 _CONSOLE_LINES = 400
 """Lines from the end of the console that are searched for what went wrong."""
+_PRINTED = 4
+"""Names of metrics from the console."""
 _EXTRA = 4
 """Numbers of the summary that no metric shows."""
 _LONGEST_ERROR = 240
@@ -53,6 +56,7 @@ def answer(query: Question, view: ProjectView) -> RunSummary:
         rewinds=len(run.rewinds),
         damaged_bytes=sum(run.damage.values()),
         indexed=run.indexed,
+        from_console=tuple(run.from_console),
     )
     metrics = {name: metric_stats(run, name, view.config) for name in run.history.names}
     return RunSummary(run=found, metrics=metrics, summary=summary)
@@ -86,18 +90,20 @@ def render(reply: RunSummary, page: Page, query: Question, view: ProjectView) ->
         text = _metric(run, curve, page, view, query) if curve else _value(run, key, page)
         page.line(text, priority=85 - 2 * at)
     odd = [] if query.no_anomalies else _odd(reply, run, curves, page)
+    if reply.run.from_console:
+        page.line(_printed(reply), priority=60)
     for oddity in odd:
         page.line(f"! {oddity.text}", priority=90)
     for text in (*unread(run), *damaged(run), *([] if query.no_anomalies else taken_back(run))):
         page.line(f"! {text}", priority=88)
     if run.alerts:
-        page.line(f"{plural(len(run.alerts), 'alert')}: {command('runwise', 'notes', name)}", priority=72)
-    for priority, text in _setting(run, shown, name, page):
+        page.line(pointing(plural(len(run.alerts), "alert"), onward(view, "notes", name)), priority=72)
+    for priority, text in _setting(run, shown, name, page, view):
         page.line(text, priority=priority)
-    _say_why(run, name, page)
+    _say_why(run, name, page, view)
     for oddity in odd[:1]:
         around = () if oddity.step is None else ("--around", oddity.step)
-        page.next(command("history", name, *keys_option([oddity.key]), *around))
+        propose(page, view, "history", name, *keys_option([oddity.key]), *around)
 
 
 def _header(run: RunView, handle: str, page: Page, view: ProjectView) -> str:
@@ -149,6 +155,15 @@ def _metric(run: RunView, curve: _Curve, page: Page, view: ProjectView, query: Q
     return " ".join(word for word in words if word)
 
 
+def _printed(reply: RunSummary) -> str:
+    """Which metrics are only as good as what the program printed."""
+    names = reply.run.from_console
+    if len(names) == len(reply.metrics):
+        return "metrics from console"
+    rest = f" and {len(names) - _PRINTED} more" if len(names) > _PRINTED else ""
+    return f"from console: {', '.join(map(short, names[:_PRINTED]))}{rest}"
+
+
 def _odd(reply: RunSummary, run: RunView, curves: Sequence[_Curve | None], page: Page) -> list[Oddity]:
     bad = [name for name, found in reply.metrics.items() if found.nonfinite]
     fine = [curve for curve in curves if curve and curve.side and not curve.stats.nonfinite]
@@ -156,11 +171,11 @@ def _odd(reply: RunSummary, run: RunView, curves: Sequence[_Curve | None], page:
     return [*nonfinite(run, bad), *(turn for turn in turns if turn)]
 
 
-def _setting(run: RunView, shown: Sequence[str], name: str, page: Page) -> Iterator[tuple[int, str]]:
+def _setting(run: RunView, shown: Sequence[str], name: str, page: Page, view: ProjectView) -> Iterator[tuple[int, str]]:
     """Group and tags, config, what else there is; each with its priority."""
     labels = [f"group {short(run.group)}"] if run.group else []
     labels += [f"tags {short(','.join(run.tags))}"] if run.tags else []
-    labels += [f"has notes: {command('runwise', 'notes', name)}"] if run.notes else []
+    labels += [pointing("has notes", onward(view, "notes", name))] if run.notes else []
     if labels:
         yield 30, ", ".join(labels)
     names = set(names_of(run))
@@ -169,14 +184,14 @@ def _setting(run: RunView, shown: Sequence[str], name: str, page: Page) -> Itera
         few = list(extra.items())[:_EXTRA]
         yield 35, "summary " + " ".join(f"{short(key)}={number(value, dress=page.dress)}" for key, value in few)
     text, rest = digest(run.config, page.dress)
-    keys = f"{rest} more: {command('runwise', 'config', name)}" if rest else ""
+    keys = pointing(f"{rest} more", onward(view, "config", name)) if rest else ""
     if text or keys:
         yield 50, " | ".join(part for part in (text, keys) if part)
     if len(names) > len(shown):
-        yield 55, f"{plural(len(names) - len(shown), 'more metric')}: {command('runwise', 'stats', name)}"
+        yield 55, pointing(plural(len(names) - len(shown), "more metric"), onward(view, "stats", name))
 
 
-def _say_why(run: RunView, name: str, page: Page) -> None:
+def _say_why(run: RunView, name: str, page: Page, view: ProjectView) -> None:
     """The last error a run that ended badly printed."""
     if run.condition.state not in _ENDED_BADLY:
         return
@@ -188,7 +203,7 @@ def _say_why(run: RunView, name: str, page: Page) -> None:
     kind = "error" if trace or spoken else "line"
     page.quote(f"last {kind} (quoted output):", [cut(text, _LONGEST_ERROR) for text in found], priority=87)
     if found:
-        page.next(command("log", name, "--errors" if trace else None))
+        propose(page, view, "log", name, "--errors" if trace else None)
 
 
 def _gist(trace: Sequence[str]) -> list[str]:

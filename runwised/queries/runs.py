@@ -14,6 +14,7 @@ from runwised.queries.asked import asked
 from runwised.queries.board import Board, Standing, board_of, spelled, written
 from runwised.queries.glance import Moment, latest, spark
 from runwised.queries.keysel import main_metric, shown_as
+from runwised.queries.onward import whole_listing
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, handles
 from runwised.render.layout import short
@@ -74,12 +75,12 @@ def render(reply: RunList, page: Page, query: ListRuns, view: ProjectView) -> No
     runs = every[: len(reply.runs)]
     fit = len(runs) if page.room is None else min(len(runs), page.room // _ROW_TOKENS + 1)
     rest = reply.total - fit
-    again = asked(msgspec.structs.replace(query, limit=reply.total))
+    again = whole_listing(view, asked(msgspec.structs.replace(query, limit=reply.total)), reply.total)
     page.line(_title(every, board, view, page), priority=95)
     head, rows = _table(board, runs[:fit], page, query, view)
-    page.table(head, rows, priority=80, more=lambda dropped: f"{dropped + rest} more: runwise {again}")
+    page.table(head, rows, priority=80, more=lambda dropped: f"{dropped + rest} more: {again}")
     if rest and fit == len(runs):
-        page.line(f"{rest} more: runwise {again}", priority=90)
+        page.line(f"{rest} more: {again}", priority=90)
     if reply.unindexed:
         page.line(f"! {reply.unindexed} of {len(view.runs)} runs not indexed yet: curves and best follow", priority=90)
 

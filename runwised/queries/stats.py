@@ -9,9 +9,9 @@ from runwise_protocol.queries.run import MetricStats
 
 from runwised.index.view import RunView
 from runwised.queries.keysel import direction, main_metrics, select
+from runwised.queries.onward import onward
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, resolve
-from runwised.render.command import command
 from runwised.render.layout import short
 from runwised.render.numbers import number
 from runwised.render.page import Page
@@ -50,7 +50,7 @@ def metric_stats(run: RunView, name: str, config: RunwiseConfig) -> MetricStats:
 def answer(query: ShowStats, view: ProjectView) -> StatsTable:
     """Statistics of the selected metrics, all of them by default. Raises RunwiseError."""
     run = resolve(query.run, view)
-    names = select(query.keys, run.history.names, hint=command("runwise", "keys", handle(run, view)))
+    names = select(query.keys, run.history.names, hint=onward(view, "keys", handle(run, view)))
     return StatsTable(run=run.id, metrics={name: metric_stats(run, name, view.config) for name in names})
 
 
@@ -65,7 +65,7 @@ def render(reply: StatsTable, page: Page, query: ShowStats, view: ProjectView) -
     order = list(dict.fromkeys([*first, *reply.metrics]))
     marks = _legend(list(reply.metrics.values()))
     page.line(f"{name} exact over {run.history.row_count} rows{marks}", priority=100)
-    part = command("runwise", "stats", name, "-k", "GLOB")
+    part = onward(view, "stats", name, "-k", "GLOB")
     page.table(
         ["metric", "n", "first", "last", "min@step", "max@step", "mean", "std"],
         [[short(key), *_cells(reply.metrics[key], run.step, page)] for key in order],

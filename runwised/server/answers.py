@@ -9,14 +9,17 @@ from typing import Any
 import anyio.abc
 import anyio.to_thread
 from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.queries.local import PathQuery
 from runwise_protocol.query import Look, Query, Where
 
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.demo import prepare as prepare_demo
 from runwised.catalog.holdings import Project
+from runwised.catalog.named import NoLog, NotThere
 from runwised.catalog.place import NoProject
 from runwised.catalog.readback import Unreadable
 from runwised.catalog.slot import IndexLostError
+from runwised.queries.local import check, no_log, not_there
 from runwised.queries.respond import Written, needed, respond
 
 
@@ -33,7 +36,7 @@ class Answers:
     async def ask(self, query: Query, look: Look, where: Where) -> Written:
         """Answer from what is on disk now. Raises RunwiseError."""
         try:
-            view = await self._catalog.view(where.cwd, where.environ)
+            view = await self._view(query, where)
             try:
                 return await self._respond(query, view, look)
             except IndexLostError:
@@ -41,10 +44,26 @@ class Answers:
                     if not run.indexed:
                         self._catalog.repair(run)
                 return await self._respond(query, view, look)
+        except NotThere as error:
+            raise not_there(error.path, error.nearest) from error
+        except NoLog as error:
+            raise no_log(error.path, error.reason) from error
         except NoProject as error:
             raise RunwiseError(Kind.NOT_FOUND, error.reason, "cd to a project, or try runwise demo") from error
         except (Unreadable, IndexLostError) as error:
             raise _unreadable(error) from error
+
+    async def _view(self, query: Query, where: Where) -> Project:
+        """The project a question is asked in, or what it names by a path."""
+        if not isinstance(query, PathQuery):
+            return await self._catalog.view(where.cwd, where.environ)
+        check(query)
+        if query.path is not None:
+            return await self._catalog.view_of(query.path, where.cwd)
+        try:
+            return await self._catalog.view(where.cwd, where.environ)
+        except NoProject as error:
+            raise RunwiseError(Kind.NOT_FOUND, error.reason, f"runwise {query.command} PATH") from error
 
     async def _respond(self, query: Query, view: Project, look: Look) -> Written:
         first = needed(query, view)

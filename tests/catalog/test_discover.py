@@ -1,17 +1,25 @@
 import os
+import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from runwised.catalog import discover, loose
+from runwised.catalog import discover
 from runwised.catalog.discover import Discovery, Found
-from runwised.catalog.place import Place
+from runwised.catalog.place import Place, Settings, locate
+from runwised.formats import choose
+
+LOGS = Path(__file__).parents[1] / "fixtures" / "logs"
 
 
-def recognise(name: str, head: bytes) -> bool:
-    return name.endswith(".wandb") or (name == "wandb-history.jsonl" and head[:1] in (b"", b"{"))
+def recognise(name: str, head: bytes) -> str:
+    if name.endswith(".wandb"):
+        return "wandb"
+    if "tfevents" in name:
+        return "tfevents"
+    return "wandb-history" if name == "wandb-history.jsonl" and head[:1] in (b"", b"{") else ""
 
 
 def discovery(root: Path, logs: Path | None = None) -> Discovery:
@@ -221,31 +229,80 @@ def test_a_log_that_lies_in_a_run_folder_below_logs_is_found_once(tmp_path: Path
     assert ids(discovery(tmp_path).look()) == ["abc"]
 
 
-def test_loose_files_are_opened_again_only_when_they_changed(tmp_path: Path) -> None:
-    opened: list[str] = []
-
-    def watching(name: str, head: bytes) -> bool:
-        opened.append(name)
-        return recognise(name, head)
-
-    (tmp_path / "a.txt").write_text("x")
-    logs = loose.LooseLogs([str(tmp_path)], watching)
-    logs.look()
-    logs.look()
-    assert opened == ["a.txt"]
-    (tmp_path / "a.txt").write_text("other")
-    os.utime(tmp_path / "a.txt", (1, 1))
-    logs.look()
-    assert opened == ["a.txt", "a.txt"]
+def test_runs_in_a_wandb_folder_that_only_the_settings_lead_to_are_found(tmp_path: Path) -> None:
+    make_run(tmp_path / "scratch/wandb", "abc")
+    (tmp_path / "scratch/wandb/offline-run-20260102_030405-abc/files").mkdir()
+    (tmp_path / "scratch/wandb/offline-run-20260102_030405-abc/files/events.out.tfevents.1").touch()
+    (tmp_path / "proj").mkdir()
+    found = discovery(tmp_path / "proj", tmp_path / "scratch").look()
+    assert [(log.run_id, log.started) for log in found] == [("abc", "20260102_030405")]
 
 
-def test_more_loose_files_than_the_cap_are_left_out_and_said_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loose, "MOST_FILES", 3)
-    for number in range(5):
-        (tmp_path / f"{number}.wandb").touch()
-    logs = loose.LooseLogs([str(tmp_path)], recognise)
+def test_what_other_loggers_leave_in_a_run_folder_is_not_taken_for_its_log(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "wandb", "abc", log=False)
+    (folder / "events.out.tfevents.1").touch()
+    assert discovery(tmp_path).look() == [Found("", str(folder), "abc", "20260102_030405")]
+
+
+def test_a_loose_log_beside_others_is_found_by_a_look_that_is_not_deep(tmp_path: Path) -> None:
+    (tmp_path / "logs/one").mkdir(parents=True)
+    (tmp_path / "logs/one/events.out.tfevents.1").touch()
+    rest(tmp_path, tmp_path / "logs", tmp_path / "logs/one")
+    logs = discovery(tmp_path)
+    first = logs.look()
+    assert logs.look(deep=False) is first
+    (tmp_path / "logs/two").mkdir()
+    (tmp_path / "logs/two/events.out.tfevents.2").touch()
+    assert ids(logs.look(deep=False)) == ["one", "two"]
+
+
+def test_what_real_loggers_wrote_is_found_and_put_together_to_runs(tmp_path: Path) -> None:
+    for case in ("tb_torch_basic", "tb_restart_purge", "csv_lightning", "hf_trainer", "mlflow_files", "mlflow_sqlite"):
+        shutil.copytree(LOGS / case, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(LOGS / "jsonl_variants" / "ranks", tmp_path / "outputs" / "ranks")
+    shutil.copytree(LOGS / "trackio_live" / "trackio", tmp_path / "track")
+    (tmp_path / "run").rename(tmp_path / "runs" / "again")
+    place = locate(str(tmp_path), {"TRACKIO_DIR": str(tmp_path / "track")}, Settings()).place
+    logs = Discovery(place, lambda name, head: form.name if (form := choose(name, head)) else "")
+    found: dict[tuple[str, str], int] = {}
+    for log in logs.look():
+        at = log.format, log.title or log.run_id
+        found[at] = found.get(at, 0) + 1
+    files = {
+        ("tfevents", "exp_a"): 1,
+        ("tfevents", "exp_a/cmp_a"): 1,
+        ("tfevents", "exp_a/cmp_b"): 1,
+        ("tfevents", "exp_a/hp0"): 1,
+        ("tfevents", "again"): 2,
+        ("tfevents", "out/runs/Nov23_13-58-01_vm"): 1,
+        ("trainer_state", "out"): 1,
+        ("csv", "version_0"): 1,
+        ("csv", "version_1"): 1,
+        **{("jsonl", f"ranks/metrics_rank{rank}"): 1 for rank in range(3)},
+    }
+    stored = {(kind, name): 1 for kind in ("mlflow", "mlflow-db") for name in ("brave-run", "sad-run", "live-run")}
+    assert found == files | stored | {("trackio", "alpha"): 1, ("trackio", "beta"): 1}
+    assert logs.notes == []
+
+
+def test_every_place_says_what_was_found_there(tmp_path: Path) -> None:
+    make_run(tmp_path / "wandb", "one")
+    make_run(tmp_path / "sub/wandb", "two")
+    (tmp_path / "logs/exp").mkdir(parents=True)
+    (tmp_path / "logs/exp/events.out.tfevents.1").touch()
+    (tmp_path / "logs/exp/model.pt").touch()
+    logs = discovery(tmp_path)
     logs.look()
-    assert len(logs.logs) == 3
-    assert "more than 3 files" in logs.notes[0]
+    told = {
+        os.path.relpath(place.path, tmp_path): (
+            place.exists,
+            sorted((source.run_id, source.format) for source in place.sources),
+            [(os.path.relpath(passed.path, tmp_path), passed.reason) for passed in place.passed],
+        )
+        for place in logs.places()
+    }
+    assert told == {
+        "wandb": (True, [("one", "wandb"), ("two", "wandb")], []),
+        ".wandb": (False, [], []),
+        "logs": (True, [("exp", "tfevents")], [("logs/exp/model.pt", "checkpoint or array")]),
+    }

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runwised.catalog.identity import Fingerprint, identify, is_same, look
-from runwised.catalog.warm import open_source
+from runwised.catalog.opening import open_source
 
 DATA = os.urandom(20_000)
 

@@ -11,7 +11,7 @@ import pytest
 
 from runwised import formats
 from runwised.catalog.catalog import Catalog
-from runwised.formats.record import Batch, Column, Identity, Probe, Resume, Row, Rows, Text
+from runwised.formats.record import NO_HINTS, Batch, Column, Hints, Identity, Probe, Resume, Row, Rows, Text
 
 pytestmark = pytest.mark.anyio
 
@@ -41,14 +41,15 @@ class StepsReader:
 
 class Steps:
     name = "steps"
+    rewritten = console = together = False
 
     def matches(self, filename: str, head: bytes) -> bool:
         return filename.endswith(".steps") and head.strip() != b""
 
-    def reader(self, resume: Resume | None = None) -> StepsReader:
+    def reader(self, resume: Resume | None = None, hints: Hints = NO_HINTS) -> StepsReader:
         return StepsReader(resume)
 
-    def probe(self, head: bytes, tail: bytes, tail_offset: int) -> Probe:
+    def probe(self, head: bytes, tail: bytes, tail_offset: int, hints: Hints = NO_HINTS) -> Probe:
         return Probe(Identity(), {}, {}, {}, int(tail.split(b"\n")[-2].split()[0]), None, None, header=True)
 
     def row(self, data: bytes, offset: int, resume: Resume) -> Row | None:
@@ -67,10 +68,10 @@ class Broken(Steps):
     def matches(self, filename: str, head: bytes) -> bool:
         return filename.endswith(".broken")
 
-    def reader(self, resume: Resume | None = None) -> StepsReader:
+    def reader(self, resume: Resume | None = None, hints: Hints = NO_HINTS) -> StepsReader:
         raise RuntimeError("a fault")
 
-    def probe(self, head: bytes, tail: bytes, tail_offset: int) -> Probe:
+    def probe(self, head: bytes, tail: bytes, tail_offset: int, hints: Hints = NO_HINTS) -> Probe:
         raise RuntimeError("a fault")
 
 
@@ -104,9 +105,9 @@ async def test_its_growth_is_followed_and_a_line_without_its_end_waits(logs: Pat
 
 
 async def test_a_fault_in_one_reader_is_noted_and_does_not_touch_other_runs(logs: Path, ask: Any) -> None:
-    (logs / "bad.broken").write_text("x")
+    (logs.parent / "bad.broken").write_text("x")
     (logs / "good.steps").write_text("0 2.5\n")
     project = await ask(Catalog(None), logs.parents[1])
     assert [run.id for run in project.runs if run.indexed] == ["sweep/good"]
-    assert project.notes == (f"{logs}/bad.broken: cannot be indexed: RuntimeError('a fault')",)
+    assert project.notes == (f"{logs.parent}/bad.broken: cannot be indexed: RuntimeError('a fault')",)
     assert project.unindexed == 0

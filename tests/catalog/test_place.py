@@ -21,14 +21,56 @@ def test_the_root_is_the_nearest_folder_above_that_holds_a_wandb_folder(tmp_path
     assert found(tmp_path / "a/other").place.root == str(tmp_path / "a")
 
 
-@pytest.mark.parametrize("marker", [".wandb", "logs", "runwise.json"])
+@pytest.mark.parametrize(
+    "marker", [".wandb", "logs", "lightning_logs", "tb_logs", "mlruns", "mlflow.db", "runwise.json"]
+)
 def test_other_markers_make_a_root_too(tmp_path: Path, marker: str) -> None:
     make(tmp_path / "proj/sub")
-    if marker.endswith(".json"):
+    if marker.endswith((".json", ".db")):
         (tmp_path / "proj" / marker).write_text("{}")
     else:
         make(tmp_path / "proj" / marker)
     assert found(tmp_path / "proj/sub").place.root == str(tmp_path / "proj")
+
+
+@pytest.mark.parametrize("place", ["runs", "runs/exp", "runs/exp/seed1"])
+def test_runs_make_a_root_where_event_files_lie_in_them(tmp_path: Path, place: str) -> None:
+    make(tmp_path / "proj/sub", tmp_path / "proj" / place)
+    (tmp_path / "proj" / place / "events.out.tfevents.1.host").touch()
+    assert found(tmp_path / "proj/sub").place.root == str(tmp_path / "proj")
+
+
+def test_runs_and_outputs_of_another_kind_make_no_root(tmp_path: Path) -> None:
+    make(tmp_path / "proj/runs/a/b/c", tmp_path / "proj/outputs/tfevents")
+    (tmp_path / "proj/runs/a/b/c/events.out.tfevents.1.host").touch()
+    (tmp_path / "proj/runs/notes.txt").touch()
+    with pytest.raises(NoProject, match="logger's folder"):
+        found(tmp_path / "proj")
+
+
+def test_other_loggers_usual_places_are_looked_into_whether_they_are_there_yet_or_not(tmp_path: Path) -> None:
+    make(tmp_path / "wandb")
+    names = ("runs", "lightning_logs", "tb_logs", "outputs", "mlruns", "mlflow.db")
+    assert found(tmp_path).place.usual == tuple(str(tmp_path / name) for name in names)
+    assert found(tmp_path, TRACKIO_DIR=str(tmp_path / "track")).place.usual[-1] == str(tmp_path / "track")
+
+
+def test_several_log_folders_may_be_named(tmp_path: Path) -> None:
+    make(tmp_path / "proj/wandb", tmp_path / "one", tmp_path / "proj/two", tmp_path / "proj/runs")
+    named = os.pathsep.join(["", str(tmp_path / "one"), "two", "two"])
+    place = found(tmp_path / "proj", RUNWISE_LOGS_DIR=named).place
+    assert place.logs_dirs == (str(tmp_path / "one"), str(tmp_path / "proj/two"))
+    (tmp_path / "proj/runwise.json").write_text('{"log_dirs": ["two", "runs", "gone"]}')
+    settled = found(tmp_path / "proj")
+    assert settled.place.logs_dirs == tuple(str(tmp_path / "proj" / name) for name in ("logs", "two", "runs", "gone"))
+    assert str(tmp_path / "proj/runs") not in settled.place.usual
+    assert settled.notes == (f"{tmp_path}/proj/gone: no such folder",)
+
+
+def test_a_named_log_folder_is_enough_even_where_another_is_gone(tmp_path: Path) -> None:
+    make(tmp_path / "empty", tmp_path / "elsewhere/texts")
+    named = os.pathsep.join([str(tmp_path / "gone"), str(tmp_path / "elsewhere/texts")])
+    assert found(tmp_path / "empty", RUNWISE_LOGS_DIR=named).place.root == str(tmp_path / "elsewhere")
 
 
 def test_a_question_from_inside_a_run_folder_is_about_its_project(tmp_path: Path) -> None:
@@ -99,9 +141,9 @@ def test_settings_name_folders_relative_to_their_own(tmp_path: Path) -> None:
 def test_settings_may_not_lead_to_somebody_elses_files(tmp_path: Path) -> None:
     make(tmp_path / "proj/wandb", tmp_path / "theirs")
     os.chown(tmp_path / "theirs", 12345, 12345)
-    (tmp_path / "proj/runwise.json").write_text('{"wandb_dir": "../theirs"}')
+    (tmp_path / "proj/runwise.json").write_text('{"wandb_dir": "../theirs", "log_dirs": ["../theirs"]}')
     settled = found(tmp_path / "proj")
-    assert str(tmp_path / "theirs") not in settled.place.wandb_dirs
+    assert str(tmp_path / "theirs") not in settled.place.wandb_dirs + settled.place.logs_dirs
     assert "not yours" in settled.notes[0]
 
 

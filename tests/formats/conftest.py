@@ -23,6 +23,7 @@ from runwised.formats.record import (
     Exit,
     Facts,
     Identity,
+    Link,
     Mark,
     Patch,
     Purge,
@@ -71,7 +72,7 @@ class Told:
             case Console():
                 chunks = zip(batch.offsets, batch.times, batch.stderr, batch.sizes, strict=True)
                 self.console += [(int(at), bits(time), bool(err), int(size)) for at, time, err, size in chunks]
-            case Exit() | Alert() | Mark():
+            case Exit() | Alert() | Mark() | Link():
                 self.places.append(batch)
             case Purge():
                 self.places.append(batch)

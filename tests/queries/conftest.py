@@ -126,6 +126,19 @@ class Logged:
     def numbers(self, start: int, stop: int) -> Ints:
         return np.array(self.served[start:stop], np.int64)
 
+    @property
+    def by_step(self) -> bool:
+        return False
+
+    def records(self, numbers: Ints) -> Ints:
+        return numbers
+
+    def records_of(self, start: int, stop: int) -> Ints:
+        return np.arange(start, stop)
+
+    def record_step(self, record: int) -> int:
+        return self.all_rows[record].step
+
     def series(self, name: str, start: int = 0, stop: int | None = None) -> Series:
         window = set(self.served[start:stop])
         points = [n for n in self._points(name) if n in window]
@@ -197,6 +210,7 @@ class Run:
     rewinds: Sequence[Rewind] = ()
     damage: Mapping[str, int] = field(default_factory=dict)
     system: Logged = field(default_factory=Logged)
+    from_console: Sequence[str] = ()
     lines: Sequence[Line] = ()
 
     def __post_init__(self) -> None:
@@ -211,6 +225,9 @@ class Run:
     def rows(self, start: int, stop: int) -> Iterator[tuple[int, Row]]:
         yield from list(enumerate(self.history.all_rows))[start:stop]
 
+    def records(self, start: int, stop: int) -> Iterator[tuple[int, Row]]:
+        yield from self.rows(start, stop)
+
     def console(self, *, newest_first: bool = False) -> Iterator[Line]:
         return iter(list(self.lines)[::-1] if newest_first else self.lines)
 
@@ -219,8 +236,36 @@ class Run:
 
 
 @dataclass
+class Log:
+    """A `LogView`."""
+
+    path: str
+    run_id: str
+    format: str
+
+
+@dataclass
+class Passed:
+    """A `PassedView`."""
+
+    path: str
+    reason: str
+    files: int = 1
+
+
+@dataclass
+class Place:
+    """A `PlaceView`."""
+
+    path: str
+    exists: bool = True
+    sources: Sequence[Log] = ()
+    passed: Sequence[Passed] = ()
+
+
+@dataclass
 class Project:
-    """A `ProjectView`."""
+    """A `ProjectView`; unless a test names the places, its logs are all in W&B's folder."""
 
     runs: Sequence[Run] = field(repr=False)
     config: RunwiseConfig = field(default_factory=RunwiseConfig)
@@ -228,6 +273,11 @@ class Project:
     root: str = "/data/proj"
     unindexed: int = 0
     notes: Sequence[str] = ()
+    places: Sequence[Place] = ()
+
+    def __post_init__(self) -> None:
+        logs = [Log(f"{self.root}/{part.path}", run.id, part.format) for run in self.runs for part in run.sources]
+        self.places = self.places or (Place(f"{self.root}/wandb", sources=logs),)
 
 
 @pytest.fixture
@@ -249,6 +299,24 @@ def project_of() -> Callable[..., Project]:
     def build(*runs: Run, **fields: Any) -> Project:
         fields.setdefault("unindexed", sum(not run.indexed for run in runs))
         return Project(runs, **fields)
+
+    return build
+
+
+@pytest.fixture
+def place_of() -> Callable[..., Place]:
+    """``place_of("logs", logs=[("logs/a.csv", "a", "csv")], passed=[("logs/x.png", "image", 3)], exists=True)``."""
+
+    def build(
+        path: str,
+        *,
+        logs: Sequence[tuple[str, str, str]] = (),
+        passed: Sequence[tuple[Any, ...]] = (),
+        exists: bool = True,
+    ) -> Place:
+        root = Project.root
+        sources = [Log(f"{root}/{log}", run_id, kind) for log, run_id, kind in logs]
+        return Place(f"{root}/{path}", exists, sources, [Passed(f"{root}/{name}", *why) for name, *why in passed])
 
     return build
 

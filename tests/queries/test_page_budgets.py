@@ -5,7 +5,7 @@ import random
 import warnings
 
 import pytest
-from runwise_protocol.queries import Compare, Latest, ListRuns, Live, ShowNotes
+from runwise_protocol.queries import Compare, Latest, ListRuns, ListSources, Live, ShowNotes
 
 from runwised.formats.record import Alert
 from runwised.index.view import Condition, Source
@@ -52,7 +52,7 @@ def failed(run_of, at):
 def test_pages_about_whole_runs_cost_at_most_the_budget(make, dress, budget, run_of, project_of, ask):
     view = project_of(*(make(run_of, at) for at in range(4)))
     refs = tuple(run.id for run in view.runs)
-    for query in (ListRuns(), Latest(), Live(), ShowNotes(), Compare(runs=refs)):
+    for query in (ListRuns(), Latest(), Live(), ShowNotes(), ListSources(all=True), Compare(runs=refs)):
         text = ask(query, view, budget=budget, dress=dress)
         assert len(ENCODING.encode_ordinary(text)) <= budget
         assert text.endswith("\n")

@@ -96,3 +96,15 @@ def test_ids_that_begin_alike_are_told_apart():
 def test_an_id_that_a_person_chose_is_not_cut():
     assert short_id("mytest-cifar", ["mytest-cifar", "x8k2m4dq"]) == "mytest-cifar"
     assert short_id("x8k2m4dq", ["mytest-cifar", "x8k2m4dq"]) == "x8k2"
+
+
+def test_the_last_folders_of_an_id_that_is_a_path_mean_its_run_when_no_other_ends_so(run_of, project_of):
+    view = project_of(*(run_of(id=name) for name in ("runs/exp", "runs/exp/seed1", "old/seed2", "new/seed2", "exp1")))
+    assert [resolve(ref, view).id for ref in ("exp/seed1", "seed1", "old/seed2")] == [
+        *("runs/exp/seed1", "runs/exp/seed1", "old/seed2"),
+    ]
+    assert [resolve(ref, view).id for ref in ("exp", "exp1", "runs/exp/s")] == ["runs/exp", "exp1", "runs/exp/seed1"]
+    for ref, kind in (("seed2", Kind.AMBIGUOUS), ("eed1", Kind.NOT_FOUND), ("", Kind.NOT_FOUND)):
+        with pytest.raises(RunwiseError) as caught:
+            resolve(ref, view)
+        assert caught.value.kind is kind

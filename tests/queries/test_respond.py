@@ -29,7 +29,8 @@ def view(run_of, project_of):
     rows = [{"loss": 3.0}, {"loss": math.nan, "note": "x,y"}, {"loss": 1.0}]
     config = {"model": {"d": 8, "extra": {}}, "lr": math.inf, "on": True, "name": 'a "b"'}
     a = run_of(rows, id="aafe0000", name="a", config=config, lines=["one", "two"])
-    return project_of(a, run_of(rows, id="bbfe0000", name="b"))
+    events = Source("runs/b/events.out.tfevents.1.host", "tfevents", 4096, 0)
+    return project_of(a, run_of(rows, id="bbfe0000", name="b", sources=[events]))
 
 
 def test_every_query_has_a_handler():

@@ -87,6 +87,7 @@ def test_json_holds_every_metric_and_hides_secrets(good, project_of, ask):
         "rewinds": 0,
         "damaged_bytes": 0,
         "indexed": True,
+        "from_console": [],
     }
     assert list(found["metrics"]) == ["train/loss", "lr", "val/loss"]
     assert found["metrics"]["train/loss"]["first"] == 10.0

@@ -8,11 +8,13 @@ from runwise_protocol.queries.about import ShowConfig, ShowNotes
 from runwise_protocol.queries.compare import Compare
 from runwise_protocol.queries.history import History
 from runwise_protocol.queries.live import Live
+from runwise_protocol.queries.local import Local, TensorBoard
 from runwise_protocol.queries.log import Log
 from runwise_protocol.queries.metrics import ListKeys, ShowStats
 from runwise_protocol.queries.raw import Export, Raw
 from runwise_protocol.queries.run import Latest, ShowRun
 from runwise_protocol.queries.runs import ListRuns
+from runwise_protocol.queries.sources import ListSources
 from runwise_protocol.query import Query
 
 AnyQuery: TypeAlias = (
@@ -29,6 +31,9 @@ AnyQuery: TypeAlias = (
     | Live
     | Compare
     | Export
+    | ListSources
+    | Local
+    | TensorBoard
 )
 """Every request, told apart on the wire by its ``ask`` field."""
 

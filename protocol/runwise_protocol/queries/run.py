@@ -46,6 +46,8 @@ class RunDetail(RunEntry, kw_only=True):
     rewinds: int = 0
     damaged_bytes: int = 0
     indexed: bool = True
+    from_console: tuple[str, ...] = ()
+    """Metrics that are known only from what the program printed."""
 
 
 class RunSummary(Reply, kw_only=True):
