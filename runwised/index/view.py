@@ -5,6 +5,9 @@ When a later row goes back to a step that was already logged, the rows from that
 took them back. The rows that are left, the *served* rows, have strictly increasing steps, and are counted by
 *position*, from 0 without gaps. Every method here speaks of served rows unless it says otherwise.
 
+Where each key takes back its own points (`Table.by_step`), what was logged one by one is a *record*, a row is a step with
+all that is served of its records, and its number is the step. Elsewhere rows and records are the same.
+
 Names. `names` are what a person sees: the plain path ``opt.lr``. Only where two different paths print alike does the
 one with a dot inside an element show its escaped form ``opt\\.lr``.
 """
