@@ -119,6 +119,7 @@ class CsvTable:
     rewritten = True
     console = False
     together = True
+    tells_end = False
 
     def matches(self, filename: str, head: bytes) -> bool:
         """See `runwised.formats.csv_header.is_run_log`."""

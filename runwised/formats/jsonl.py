@@ -141,6 +141,7 @@ class JsonlLog:
     name = "jsonl"
     rewritten = console = False
     together = True
+    tells_end = False
 
     def matches(self, filename: str, head: bytes) -> bool:
         """See `looks_like_log`."""

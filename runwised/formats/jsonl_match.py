@@ -12,6 +12,7 @@ from runwised.formats.step_keys import as_step
 from runwised.formats.wall_time import epoch_seconds
 
 _EXTENSIONS = (".jsonl", ".ndjson")
+_CERTAIN = ("metrics.jsonl", "metrics.ndjson")
 _HEAD_BYTES = 4096
 _MOST_LINES = 8
 _LONGEST_TEXT = 200
@@ -32,7 +33,7 @@ def looks_like_log(filename: str, head: bytes) -> bool:
     name = filename.rpartition("/")[2].lower()
     extended = name.endswith(_EXTENSIONS)
     if not head:
-        return extended
+        return name in _CERTAIN
     if not _BEGINS.match(head):
         return False
     telling = _TELLING.search(name) is not None

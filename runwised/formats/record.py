@@ -261,6 +261,8 @@ class Format(Protocol):
     """It is what a program printed: its lines are the run's console."""
     together: bool
     """Several sources of one run may be written at the same time (else: each begins when the one before has ended)."""
+    tells_end: bool
+    """Its writers say when they end: a run that is silent without such a word died."""
 
     def matches(self, filename: str, head: bytes) -> bool:
         """Whether a file of this name that begins with these bytes (at most 4 KiB, maybe none) is ours."""

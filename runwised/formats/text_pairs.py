@@ -26,7 +26,9 @@ NUMBER = re.compile(_NUMBER)
 VALUE = re.compile(rb"[\[(]?(?:" + _NUMBER + rb")[\])]?" + _UNIT + _TAIL)
 _PLAIN_NAME = rb"[A-Za-z_][\w/.@%#+-]*"
 _BLANK_PAIR = re.compile(rb"\s*(?P<key>" + _PLAIN_NAME + rb"(?: " + _PLAIN_NAME + rb"){0,4})\s+(?=[-+.0nNiI])")
-_SIGN_PAIR = re.compile(rb"\s*(?P<key>[A-Za-z_\x80-\xff][^:=,;\"'{}\[\]|]{0,63}?)\s*(?:[:=]|=>)\s*(?=[^\s>])")
+_SIGN_PAIR = re.compile(
+    rb"\s*(?P<key>[A-Za-z_\x80-\xff](?:[^:=,;\"'{}\[\]|]|(?<=[a-z0])'s ){0,63}?)\s*(?:[:=]|=>)\s*(?=[^\s>])"
+)
 _COUNTING = re.compile(rb"(?:^|\s)[#-]?0")
 """A number that stands alone within a name: it counts something, and each count would be a name of its own."""
 _TOKEN = re.compile(rb"\S+(?:\s*\([^()]*\))?")

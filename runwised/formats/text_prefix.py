@@ -1,4 +1,4 @@
-"""What stands before a line's own words: colours, rank tags, time stamps, levels, names of loggers, places in code.
+"""What stands around a line's own words: colours, rank tags, time stamps, levels, names of loggers, places in code.
 
 Everything here works on shapes (see `runwised.formats.text_numbers`): a date is ``0-0-0``.
 """
@@ -20,12 +20,13 @@ _STAMP = re.compile(
     rb"[\])>]?"
 )
 _CLOCK = re.compile(rb"[\[(<]?0:0:0(?:[.,]0)?[\])>]?(?=[\s,|:-])")
-_RANK = re.compile(rb"\[?(?:rank\s?)?0(?:,0)?\](?:<std(?:out|err)>)?:\s?|0:\s(?=\s*\S)", re.IGNORECASE)
+_RANK = re.compile(rb"\[?(?:rank\s?)?0(?:,0)?\](?:<std(?:out|err)>)?:\s?|0: (?=\s*\S)", re.IGNORECASE)
 _LEVELS = rb"(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL|SUCCESS)\b"
 _LEVEL = re.compile(rb"\[\s?" + _LEVELS + rb"\s*(?:[|:][\w./:-]+)?\]|[(<]?" + _LEVELS + rb"[)>]?")
 _GLOG = re.compile(rb"[IWEF]0 0:0:0\.0\s+0 [\w./-]+:0\]")
 _BRACKET = re.compile(rb"\[(?=[^\]]*[A-Za-z])[^\]\[{}=|]*\]")
 _PLACE = re.compile(rb"[\w./-]*\.py:0(?::\w+)?")
+_PLACE_BEHIND = re.compile(rb"  [\w.-]+\.py:0")
 _NAME = re.compile(
     rb"(?P<name>[A-Za-z_<][\w.<>$/-]*(?::[\w.<>-]+)*(?::0)?)(?P<end>\s+-\s+|\s+\|\s+|\s*>>+\s*|\]\s*|:(?=[A-Za-z_])|:\s+)"
 )
@@ -105,6 +106,15 @@ def cut_prefix(line: CleanLine) -> tuple[int, Stamp | None]:
         if not found:
             return at, stamp
         at = _skip(_BETWEEN, text, found.end())
+
+
+def cut_suffix(line: CleanLine) -> int:
+    """Where a line's own words end: before blanks, and before a place in the code that stands in a column by itself."""
+    text = line.text.rstrip()
+    place = text.rfind(b" ") - 1
+    if place > 0 and _PLACE_BEHIND.fullmatch(text, place):
+        return len(text[:place].rstrip())
+    return len(text)
 
 
 def _skip(pattern: re.Pattern[bytes], text: bytes, at: int) -> int:

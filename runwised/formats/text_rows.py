@@ -20,11 +20,13 @@ from runwised.formats.record import (
     Rows,
     escape,
 )
+from runwised.formats.text_bars import WINDOW, bar_behind, end_over_bars
 from runwised.formats.text_numbers import TextBlock
 from runwised.formats.text_pairs import Field
 from runwised.formats.text_prefix import stamp_times
 from runwised.formats.text_shapes import LONGEST_RECORD, Grammar, Kind, Shape
 from runwised.formats.text_steps import NONE, Progress, Said
+from runwised.formats.text_tables import read_table
 
 _MOST_SHAPES = 1 << 14
 _MOST_BYTES = 1 << 24
@@ -43,6 +45,8 @@ class Memory(msgspec.Struct):
     total: int = NONE
     """The total number of steps that was reported."""
     hints: Hints = NO_HINTS
+    returned: bool = False
+    """The record before ended with a carriage return."""
 
     @classmethod
     def of(cls, hints: Hints) -> Memory:
@@ -125,12 +129,14 @@ class TextRows:
         self.memory = memory
         self._shapes = _Shapes(hints)
 
-    def read(self, text: bytes, offset: int) -> list[Batch]:
-        """The rows of a block that begins at `offset`, and what they tell anew."""
+    def read(self, text: bytes, offset: int, behind: bytes) -> list[Batch]:
+        """The rows of a block that begins at `offset`, and what they tell anew; `behind` is what follows it."""
         lines = self._lines(text)
+        returned, self.memory.returned = self.memory.returned, text.endswith(b"\r")
         if lines is None:
             return []
         said, times = self._said(lines)
+        _look_behind(said, lines, text, behind, returned=returned)
         steps = self.memory.progress.steps(said)
         pieces = self._named(lines)
         batches = self._told(pieces)
@@ -140,6 +146,18 @@ class TextRows:
             columns = _columns(lines, pieces, np.cumsum(said.rows) - 1, len(rows))
             batches.append(Rows("history", offsets, steps[rows], times[rows], columns, by_key=True))
         return batches
+
+    def read_table(self, table: bytes, offset: int) -> list[Batch]:
+        """The row that a whole table at `offset` is, if it is one."""
+        self.memory.returned = False
+        found = read_table(table)
+        if found is None:
+            return []
+        step, values = found
+        progress = self.memory.progress
+        progress.last, progress.counts = step, True
+        columns = tuple(Column(key, None, np.array([float(value)])) for key, value in values.items())
+        return [Rows("history", np.array([offset]), np.array([step]), np.array([np.nan]), columns, by_key=True)]
 
     def row(self, record: bytes) -> tuple[int, float, dict[str, Any]] | None:
         """Step (or `NO_STEP`), time and values of one whole record by itself; None when it is no row."""
@@ -231,6 +249,15 @@ class TextRows:
         if memory.progress.total != memory.total:
             memory.total = facts["total_steps"] = memory.progress.total
         return [Facts(facts)] if facts else []
+
+
+def _look_behind(said: Said, lines: _Lines, text: bytes, behind: bytes, *, returned: bool) -> None:
+    """Take the place of dicts that were written over a progress bar from the bar behind them."""
+    for line in np.flatnonzero((said.kinds == Kind.DICT) & (said.steps == NONE)).tolist():
+        end = end_over_bars(text, int(lines.block.offsets[lines.records[line]]), returned=returned)
+        bar = bar_behind(text[end : end + WINDOW] + behind) if end else None
+        if bar is not None:
+            said.steps[line], said.totals[line] = bar
 
 
 def _pieces(lines: _Lines, which: Ints, place: int, field: Field) -> list[_Piece]:

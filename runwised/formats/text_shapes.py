@@ -15,8 +15,8 @@ from typing import NamedTuple
 from runwised.formats.record import NO_HINTS, Hints
 from runwised.formats.text_numbers import Number
 from runwised.formats.text_pairs import NUMBER, Field, dict_fields, named_after, number_of, piece_fields, pieces
-from runwised.formats.text_prefix import CleanLine, Stamp, cut_prefix
-from runwised.formats.text_words import ASIDE, LEADS, STEP_WORDS, likely, measures
+from runwised.formats.text_prefix import CleanLine, Stamp, cut_prefix, cut_suffix
+from runwised.formats.text_words import ASIDE, LEADS, PHASES, STEP_WORDS, likely, measures
 
 LONGEST_RECORD = 1 << 16
 """Bytes of a record above which it is no row."""
@@ -75,7 +75,12 @@ _EPOCH_COUNT = re.compile(
     re.IGNORECASE,
 )
 _BARE_COUNT = re.compile(rb"\[\s*(?P<n>0)\s*/\s*(?P<total>0)\s*\]")
-_TERSE = re.compile(rb"s[:=](?P<n>0)(?=\s)")
+_TERSE = re.compile(rb"(?:s[:=](?=0\s)|\[(?=0\]\t)|(?=0:\t))(?P<n>0)\]?")
+_SWITCH = re.compile(rb"[=:] ?(?:True|False|None)\b")
+_MANY_SWITCHES = 3
+"""A line with so many of them prints settings."""
+_RULE = b" \t:,|-=*#~_"
+"""What a line is decorated with."""
 _BAR = re.compile(
     rb"(?P<name>[^|%]*?)\s*:?\s*\b0%\|[^|]*\|\s*(?P<n>0)/(?P<total>0)\s*\[[^\]<]*<[^\],]*(?:,\s*[^\],]*)?(?P<inner>(?:,[^\]]*)?)\]"
 )
@@ -111,8 +116,10 @@ class Grammar:
         line = CleanLine(shape)
         if not likely(line.text) and (not self._own_word or self._own_word not in line.text.lower()):
             return None
+        if len(_SWITCH.findall(line.text)) >= _MANY_SWITCHES:
+            return None
         start, stamp = cut_prefix(line)
-        end = len(line.text.rstrip())
+        end = cut_suffix(line)
         bar = _BAR.match(line.text, start, end)
         if bar is not None:
             return _bar(line, bar, end, stamp)
@@ -156,7 +163,7 @@ class Grammar:
             return _loose(line, start, end, stamp)
         fields, prose, aside = _before(line, start, counted.start)
         text = line.text
-        rest = text[counted.end : end].lstrip(b" \t:,|-")
+        rest = text[counted.end : end].lstrip(_RULE)
         if rest.startswith(b"{"):
             fields += dict_fields(line, counted.end, end)
         else:
@@ -277,7 +284,16 @@ def _loose(line: CleanLine, start: int, end: int, stamp: Stamp | None) -> Shape 
         fields += found or ()
     if not _trusted(fields, counted=False):
         return None
-    return Shape(Kind.LOOSE, _under(aside, fields), stamp=stamp)
+    return Shape(Kind.LOOSE, _under(aside, _of_one_phase(fields)), stamp=stamp)
+
+
+def _of_one_phase(fields: list[Field]) -> list[Field]:
+    """``train Loss: 1 Acc: 2`` says ``train`` of both; as long as no other name says a phase of its own."""
+    phase, blank, _ = fields[0].name.partition(b" ")
+    others = [field.name.partition(b" ")[0].lower() for field in fields[1:]]
+    if not blank or phase.lower() not in PHASES or not PHASES.isdisjoint(others):
+        return fields
+    return [fields[0], *(field._replace(name=phase + b" " + field.name) for field in fields[1:])]
 
 
 def _under(aside: bytes, fields: list[Field]) -> tuple[Field, ...]:

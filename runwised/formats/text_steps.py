@@ -169,7 +169,7 @@ class Progress(msgspec.Struct, array_like=True):
         if kind == Kind.DICT:
             if n != NONE:
                 self._watch(n, total)
-            if self.bar == NONE:
+            if self.bar == NONE or (not self.bar_used and n == NONE and self.bar >= self.bar_total):
                 return self.last if self.counts else NO_STEP
             self.bar_used = True
             self.last = self.bar

@@ -28,6 +28,8 @@ ASIDE = frozenset(b"validate val valid validation validating eval evaluate evalu
 LEADS = frozenset((b"train", b"training", b"trainer"))
 """Words that may stand before a line's step and say nothing."""
 
+PHASES = ASIDE | LEADS
+
 RESULTS = frozenset(
     b"""loss losses acc accuracy ppl perplexity bpb bpc mfu reward rewards return returns rew score bleu rouge f0 auc
     auroc ap map iou miou dice psnr ssim lpips fid wer cer mse rmse mae nll elbo kl entropy precision recall err error
@@ -49,14 +51,14 @@ PROSE = frozenset(
 )
 """Words that no key without a colon or an equals sign holds."""
 
-IGNORED = frozenset((b"v_num", b"eta"))
+IGNORED = frozenset((b"v_num", b"eta", b"remaining"))
 """Keys that measure nothing, in lower case."""
 
 _WORD = re.compile(rb"[A-Za-z]+0?")
 _LIKELY = re.compile(
     rb"[^a-z](?:step|timestep|it(?:er|[: ]+\[?0)|ep(?:och|isode)|update|batch|loss|acc|s[:=]0|top|t[er]l"
     rb"|r(?:e(?:w|turn|call)|0|ouge)|p(?:pl|erp|snr|recis)|mfu|sc?ore|bleu|f(?:0|id)|au(?:c|roc)|m?iou|dice|ssim|lpips|[wc]er|r?mse|mae|m?ap[^a-z]|nll"
-    rb"|elbo|kl|entropy|err|logloss|cross|b?ce[^a-z]|adv|gradnorm|bp[bc])"
+    rb"|elbo|kl|entropy|err|logloss|cross|b?ce[^a-z]|adv|gradnorm|bp[bc]|0\]\t|0:\tl)"
 )
 
 

@@ -7,6 +7,7 @@ kept of the text: its lines are read from the file itself. Time stamps without a
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -25,8 +26,17 @@ from runwised.formats.record import (
     Rows,
     Text,
 )
+from runwised.formats.text_bars import WINDOW, waiting
 from runwised.formats.text_rows import Memory, TextRows
 from runwised.formats.text_shapes import LONGEST_RECORD
+from runwised.formats.text_tables import (
+    LONGEST_LINE,
+    LONGEST_TABLE,
+    begins_table,
+    find_table,
+    goes_on,
+    read_table,
+)
 
 _BLOCK = 1 << 18
 _ENDS = (b"\n", b"\r", b"\b")
@@ -44,6 +54,7 @@ class TextReader:
         self._offset = resume.offset if resume else 0
         self._buffer = bytearray()
         self._dropped = 0
+        self._waits = False
         self._rows = TextRows(hints, Memory.decode(resume.state, hints) if resume else Memory.of(hints))
 
     @property
@@ -61,13 +72,19 @@ class TextReader:
                 return []
             self._offset += self._dropped + end.end()
             self._dropped = 0
+            self._rows.memory.returned = piece[end.end() - 1 : end.end()] == b"\r"
             piece = piece[end.end() :]
         batches: list[Batch] = []
         whole = last_end(piece)
-        if whole:
-            text = bytes(self._buffer) + piece[:whole] if self._buffer else piece[:whole]
-            self._buffer.clear()
-            self._read(text, batches)
+        if whole or self._waits:
+            if self._buffer:
+                piece = bytes(self._buffer) + piece
+                self._buffer.clear()
+                whole = last_end(piece)
+            size = waiting(piece[:whole], piece[whole : whole + WINDOW], returned=self._rows.memory.returned)
+            size = self._read(piece, size, whole, batches)
+            self._waits = size < whole
+            whole = size
         self._buffer += piece[whole:]
         if len(self._buffer) > LONGEST_RECORD:
             self._dropped = len(self._buffer)
@@ -78,15 +95,29 @@ class TextReader:
         """Nothing: a line without its end may still grow."""
         return []
 
-    def _read(self, text: bytes, batches: list[Batch]) -> None:
+    def _read(self, text: bytes, size: int, whole: int, batches: list[Batch]) -> int:
+        """Read the records of the first `size` bytes, out of `whole` ones; where the first begins that must wait."""
         at = 0
-        while at < len(text):
-            end = len(text)
+        while at < size:
+            end = size
             if end - at > _BLOCK:
                 end = at + last_end(text[at : at + _BLOCK]) or _first_end(text, at + _BLOCK)
-            batches += self._rows.read(text[at:end], self._offset)
+            table = find_table(text, at, end, size)
+            if table and table.end < 0 and size == whole and goes_on(text[whole : whole + LONGEST_LINE]):
+                size = end = table.start
+            elif table and table.start == at and table.end > 0:
+                end = table.end
+                batches += self._rows.read_table(text[at:end], self._offset)
+                self._offset += end - at
+                at = end
+                continue
+            elif table and table.end > 0:
+                end = table.start
+            if end > at:
+                batches += self._rows.read(text[at:end], self._offset, text[end : end + WINDOW])
             self._offset += end - at
             at = end
+        return size
 
 
 def last_end(text: bytes) -> int:
@@ -107,6 +138,7 @@ class TextLog:
     rewritten = False
     console = True
     together = True
+    tells_end = False
 
     def matches(self, filename: str, head: bytes) -> bool:
         """By its name, and a first line that is a row; or, where 4 KiB of text hold none yet, by a name for logs."""
@@ -145,6 +177,8 @@ class TextLog:
 
     def row(self, data: bytes, offset: int, resume: Resume) -> Row | None:
         """The row whose line begins at ``data[0]``; see the protocol."""
+        if begins_table(data):
+            return _table_row(data, offset)
         end = _END.search(data, 0, LONGEST_RECORD + 1)
         if end is None:
             if len(data) > LONGEST_RECORD:
@@ -160,6 +194,16 @@ class TextLog:
     def text(self, data: bytes, offset: int, resume: Resume) -> Text | None:  # noqa: ARG002 - the protocol's
         """There are no console chunks: the file's lines are the console."""
         raise ValueError(f"no console chunk at byte {offset} of a text log")
+
+
+def _table_row(data: bytes, offset: int) -> Row | None:
+    """The row that is a table."""
+    found = read_table(data)
+    if found is not None:
+        return Row(found[0], math.nan, dict(found[1]))
+    if len(data) > LONGEST_TABLE:
+        raise ValueError(f"no table in the text at byte {offset}")
+    return None
 
 
 def _plain(key: str) -> str:

@@ -138,6 +138,7 @@ class TfEventsLog:
     name = "tfevents"
     rewritten = console = False
     together = True
+    tells_end = False
 
     def matches(self, filename: str, head: bytes) -> bool:
         """By its name, and by the sum of its first record's length as soon as that is there."""

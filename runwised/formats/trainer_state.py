@@ -1,7 +1,8 @@
 """Hugging Face's `trainer_state.json`: the history of a training as one JSON document, in each checkpoint anew.
 
 The document is read as a stream: a row for each entry of `log_history`, and what else it says once it is closed.
-An entry with `train_runtime` is the last thing `Trainer.train` logs: it is the only sign there is that a run is over.
+An entry with `train_runtime` is the last thing `Trainer.train` logs; but checkpoints are saved before. So a run is over
+too when its `global_step` has reached its `max_steps`.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class _Memory(msgspec.Struct):
 
     place: Place = "before"
     fields: dict[str, bytes] = {}
+    ended: bool = False
+    """An entry said that the run is over."""
 
 
 class TrainerStateReader:
@@ -73,6 +76,7 @@ class TrainerStateReader:
         self._document = Document(resume.offset, memory.place)
         self._resume = resume
         self._fields = memory.fields
+        self._ended = memory.ended
         self._rows = RowsBuilder()
 
     @property
@@ -80,7 +84,7 @@ class TrainerStateReader:
         """Behind the last entry or field."""
         if self._resume.offset != self._document.offset:
             place: Place = "after" if self._document.place == "broken" else self._document.place
-            state = msgspec.msgpack.encode(_Memory(place, self._fields))
+            state = msgspec.msgpack.encode(_Memory(place, self._fields, self._ended))
             self._resume = Resume(self._document.offset, state)
         return self._resume
 
@@ -105,7 +109,7 @@ class TrainerStateReader:
 
     def within_history(self, offset: int) -> TrainerStateReader:
         """A reader that knows this one's fields, and begins amid the entries at `offset`."""
-        return TrainerStateReader(Resume(offset, msgspec.msgpack.encode(_Memory("history", self._fields))))
+        return TrainerStateReader(Resume(offset, msgspec.msgpack.encode(_Memory("history", self._fields, self._ended))))
 
     def _take(self, part: Part, batches: list[Batch]) -> None:
         if isinstance(part, Entry):
@@ -118,6 +122,7 @@ class TrainerStateReader:
             runtime = row.values.get("train_runtime")
             if isinstance(runtime, int | float) and type(runtime) is not bool:
                 self._flush(batches)
+                self._ended = True
                 seconds = as_float(runtime)
                 batches.append(Exit(part.offset, 0, seconds if math.isfinite(seconds) and seconds >= 0 else None))
         elif isinstance(part, Field):
@@ -126,13 +131,20 @@ class TrainerStateReader:
         elif isinstance(part, Closed):
             self._flush(batches)
             batches += self._patches()
-            self._fields = {}
+            if not self._ended and self._reached():
+                batches.append(Exit(part.offset, 0))
+            self._fields, self._ended = {}, False
         else:
             batches.append(part)
 
     def _flush(self, batches: list[Batch]) -> None:
         if self._rows:
             batches.append(self._rows.build()._replace(by_key=True))
+
+    def _reached(self) -> bool:
+        """Whether all steps that were planned are done."""
+        done, planned = (as_step(decode_json(self._fields.get(key, b"null"))) for key in ("global_step", "max_steps"))
+        return done is not None and planned is not None and done >= planned > 0
 
     def _patches(self) -> list[Batch]:
         told = {key: decode_json(text) for key, text in sorted(self._fields.items())}
@@ -164,6 +176,7 @@ class TrainerState:
     rewritten = True
     console = False
     together = True
+    tells_end = True
 
     def matches(self, filename: str, head: bytes) -> bool:
         """By its name; the first byte, if there is one, must begin an object."""

@@ -71,6 +71,7 @@ class LegacyLog:
     """One of the two files as a `runwised.formats.record.Format`."""
 
     rewritten = console = together = False
+    tells_end = True
 
     def __init__(self, name: str, filename: str, table: Literal["history", "system"]) -> None:
         self.name = name

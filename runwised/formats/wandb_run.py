@@ -118,6 +118,7 @@ class WandbLog:
 
     name = "wandb"
     rewritten = console = together = False
+    tells_end = True
 
     def matches(self, filename: str, head: bytes) -> bool:
         """By its name, whatever is in it, or by the first bytes of its header."""

@@ -159,7 +159,7 @@ SAMPLES = (
         "\r 30%|███       | 12/40 [00:01<00:03, 9.5it/s]{'loss': '3.887', 'epoch': '0.3'}\n"
         "\r 50%|█████     | 20/40 [00:02<00:02, 9.5it/s]\n"
         "\r 12%|█▎        | 1/8 [00:00<00:00, 9.5it/s]\r100%|██████████| 8/8 [00:00<00:00, 9.5it/s]\n"
-        "\r                     \r{'eval_loss': '3.5', 'epoch': '0.5'}\n"
+        "\r                     \r{'eval_loss': '3.5', 'epoch': '0.5'}\n\r 50%|█████     | 20/40 [00:02<00:02, 9.5it/s]"
         "\r100%|██████████| 40/40 [00:02<00:02, 9.5it/s]\n\r100%|██████████| 8/8 [00:00<00:00, 9.5it/s]\n"
         "{'eval_loss': '3.25', 'epoch': '1'}\n",
         [
@@ -260,6 +260,82 @@ SAMPLES = (
         ],
     ),
     Sample(
+        "Hugging Face, faster than its bar is drawn",
+        "\r  0%|          | 0/40 [00:00<?, ?it/s]\r                  \r{'loss': '3.5', 'epoch': '0.1'}\n"
+        "\n\r 12%|█▎        | 5/40 [00:00<00:00, 152.49it/s]\r                 \r{'loss': '3.25', 'epoch': '0.2'}\n"
+        "\n\r 25%|██▌       | 10/40 [00:00<00:00, 82.5it/s]\n\n\r  0%|          | 0/3 [00:00<?, ?it/s]\x1b[A\r     \r\n"
+        "\n\r         \r\x1b[A{'eval_loss': '3.125', 'epoch': '0.2'}\n\n\r 25%|██▌     | 10/40 [00:00<00:00, 9.5it/s]\n"
+        "\n\r100%|██████████| 3/3 [00:00<00:00, 706.23it/s]\x1b[A\n",
+        [
+            (5, {"loss": 3.5, "epoch": 0.1}),
+            (10, {"loss": 3.25, "epoch": 0.2}),
+            (10, {"eval_loss": 3.125, "epoch": 0.2}),
+        ],
+    ),
+    Sample(
+        "Hugging Face without its bar, after another",
+        "\rMap:  50%|█████     | 100/200 [00:01<00:01, 99.5 examples/s]"
+        "\rMap: 100%|█████| 200/200 [00:02<00:00, 99.5 examples/s]\n"
+        "{'loss': 3.5, 'epoch': 0.1}\n{'loss': 3.25, 'epoch': 0.2}\n",
+        [(NO_STEP, {"loss": 3.5, "epoch": 0.1}), (NO_STEP, {"loss": 3.25, "epoch": 0.2})],
+    ),
+    Sample(
+        "XGBoost, every tenth round",
+        "[0]\ttrain-rmse:1.25\teval-rmse:1.5\n[10]\ttrain-rmse:0.25\teval-rmse:0.5\n",
+        [(0, {"train-rmse": 1.25, "eval-rmse": 1.5}), (10, {"train-rmse": 0.25, "eval-rmse": 0.5})],
+    ),
+    Sample(
+        "LightGBM",
+        "[LightGBM] [Info] Total Bins 3060\n[10]\ttraining's l2: 0.25\tvalid_1's binary_logloss: 0.5\n",
+        [(10, {"training's l2": 0.25, "valid_1's binary_logloss": 0.5})],
+    ),
+    Sample(
+        "CatBoost",
+        "0:\tlearn: 0.75\ttest: 0.5\tbest: 0.5 (0)\ttotal: 46.5ms\tremaining: 4.6s\n"
+        "10:\tlearn: 0.25\ttest: 0.375\tbest: 0.375 (10)\ttotal: 90.5ms\tremaining: 600ms\n",
+        [
+            (0, {"learn": 0.75, "test": 0.5, "best": 0.5, "total": 46.5}),
+            (10, {"learn": 0.25, "test": 0.375, "best": 0.375, "total": 90.5}),
+        ],
+    ),
+    Sample(
+        "an epoch between two rules",
+        "==================== Epoch 3 ====================\nTrain Loss: 0.5 | Train Acc: 50.25%\n"
+        "----- Epoch 4/9 -----\n Val. Loss: 0.25 |  Val. Acc: 75.5%\n",
+        [(3, {"Train Loss": 0.5, "Train Acc": 50.25}), (4, {"Val. Loss": 0.25, "Val. Acc": 75.5})],
+    ),
+    Sample(
+        "PyTorch's transfer learning tutorial",
+        "Epoch 0/24\n----------\ntrain Loss: 0.5 Acc: 0.75\nval Loss: 0.25 Acc: 0.875\n",
+        [(0, {"train Loss": 0.5, "train Acc": 0.75}), (0, {"val Loss": 0.25, "val Acc": 0.875})],
+    ),
+    Sample(
+        "rich, with the place in the code behind",
+        "[01/15/26 10:00:00] INFO     step=1 loss=0.5                                       train.py:210\n"
+        "                    INFO     step=2 loss=0.25                                      train.py:210\n",
+        [(1, {"loss": 0.5}), (2, {"loss": 0.25})],
+    ),
+    Sample(
+        "Stable-Baselines' tables",
+        "Using cpu device\n"
+        "---------------------------------\n| rollout/           |          |\n|    ep_rew_mean     | 19.5     |\n"
+        "| time/              |          |\n|    total_timesteps | 128      |\n---------------------------------\n"
+        "------------------------------\n| rollout/           |       |\n|    ep_rew_mean     | 22.5  |\n"
+        "| time/              |       |\n|    total_timesteps | 256   |\n| train/             |       |\n"
+        "|    approx_kl       | -1.25e-05 |\n|    kind            | text  |\n------------------------------\n",
+        [
+            (128, {"rollout/ep_rew_mean": 19.5, "time/total_timesteps": 128.0}),
+            (256, {"rollout/ep_rew_mean": 22.5, "time/total_timesteps": 256.0, "train/approx_kl": -1.25e-05}),
+        ],
+    ),
+    Sample(
+        "Spinning Up's tables, and a line behind one",
+        "---------------------------------------\n|             Epoch |               3 |\n"
+        "|      AverageEpRet |            20.5 |\n| TotalEnvInteracts |        1.6e+04  |\n"
+        "---------------------------------------\nval loss 0.5\n",
+        [(3, {"Epoch": 3.0, "AverageEpRet": 20.5, "TotalEnvInteracts": 16000.0}), (3, {"val loss": 0.5})],
+    ),
+    Sample(
         "JSON",
         '{"step": 10, "loss": 2.5, "lr": 1e-3, "name": "x"}\n',
         [(10, {"loss": 2.5, "lr": 1e-3})],
@@ -306,6 +382,8 @@ NOTHING = (
     'INFO:     127.0.0.1:5000 - "GET /metrics HTTP/1.1" 200',
     "2024-01-01 10:00:00,000 - INFO - started, eta 0:12:01",
     "{'n_layer': 12, 'dropout': 0.1, 'learning_rate': 0.1}",
+    "engine/trainer: amp=False, batch=4, box=7.5, cls=0.5, degrees=0.0, half=False, lr0=0.01, time=None, epochs=4",
+    "Namespace(epoch=3, lr=0.001, loss_weight=0.5, amp=True, resume=None, seed=0, debug=False)",
     "Epoch 00003: val_loss improved from 0.5 to 0.4, saving model to x.h5",
     "Loss at step 100: 2.345",
     "In the year 1066 the loss was 12.5 times as high",
@@ -503,9 +581,75 @@ def test_a_block_gives_what_its_lines_give_one_by_one(told: Any, lines: list[str
     data = "".join(lines).encode()
     reader = TEXTLOG.reader()
     batches = [batch for line in lines[:cut] for batch in reader.feed(line.encode())]
-    reader = TEXTLOG.reader(reader.resume)
+    resume = reader.resume
+    reader = TEXTLOG.reader(resume)
+    batches += reader.feed("".join(lines[:cut]).encode()[resume.offset :])
     batches += [batch for line in lines[cut:] for batch in reader.feed(line.encode())]
     assert told(batches).picture() == told(TEXTLOG.reader().feed(data)).picture()
+
+
+def test_a_row_over_a_bar_is_there_as_soon_as_the_bar_behind_it_says_where_it_stands() -> None:
+    reader = TEXTLOG.reader()
+    assert reader.feed(b"\r  0%|  | 0/40 [00:00<?, ?it/s]\r          \r{'loss': '3.5'}\n") == []
+    assert reader.feed(b"\n\r 12%|#  | 5/40") == []
+    resumed = TEXTLOG.reader(reader.resume)
+    (rows,) = reader.feed(b" [")
+    assert isinstance(rows, Rows)
+    assert rows.steps.tolist() == [5]
+    assert resumed.feed(b"{'loss': '3.5'}\nthat was all\n")[0].steps.tolist() == [0]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\b", "x" * 1100, "  \x1b[A" * 300])
+def test_a_row_over_a_bar_waits_neither_for_ever_nor_for_what_is_no_bar(end: str) -> None:
+    drawn = b"\r 50%|##  | 20/40 [00:00<00:01, 9.5it/s]\r          \r"
+    row = b"{'loss': '3.5', 'epoch': '0.5'}\n"
+    assert rows_of(drawn + row) == []
+    assert rows_of(drawn + row + (f"stopped{end}" if len(end) == 1 else end).encode())[0][0] == 20
+    assert rows_of(drawn.replace(b"\r", b"\n") + row)[0][0] == 20
+
+
+TABLE = "----------\n| iterations | 3 |\n| loss | 0.5 |\n----------\n"
+
+
+def test_a_table_is_read_back_as_a_whole_and_waits_for_its_end() -> None:
+    data = f"step 1 loss 1.5\n{TABLE}".encode()
+    assert rows_of(data) == [(1, {"loss": 1.5}), (3, {"iterations": 3.0, "loss": 0.5})]
+    assert rows_of(data[:-1]) == rows_of(data[:-1] + b"x\n") == [(1, {"loss": 1.5})]
+    resume = TEXTLOG.reader().resume
+    row = TEXTLOG.row(data[16:], 16, resume)
+    assert row is not None
+    assert (row.step, row.values) == (3, {"iterations": 3, "loss": 0.5})
+    assert all(TEXTLOG.row(data[16:end], 16, resume) is None for end in range(16, len(data)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TABLE.replace("iterations", "parameters"),
+        TABLE.replace("| loss", "| " + "loss" * 60),
+        TABLE.replace("| loss | 0.5 |\n", "| loss | 0.5 |\n" * 2000),
+        TABLE.replace("----------\n|", "---- ------\n|"),
+    ],
+)
+def test_other_tables_give_nothing_whatever_their_size(text: str) -> None:
+    assert rows_of(text) == []
+    data = f"{text}\n{TABLE}".encode()
+    assert rows_of(data) == [(3, {"iterations": 3.0, "loss": 0.5})]
+    reader = TEXTLOG.reader()
+    pieces = [batch for at in range(0, len(data), 7) for batch in reader.feed(data[at : at + 7])]
+    assert [batch.steps.tolist() for batch in pieces if isinstance(batch, Rows)] == [[3]]
+
+
+@pytest.mark.parametrize("name", ["faster than its bar", "tables"])
+def test_what_rows_that_wait_say_does_not_depend_on_the_pieces(name: str, told: Any) -> None:
+    data = "".join(sample.text for sample in SAMPLES if name in sample.name).encode()
+    whole = told(TEXTLOG.reader().feed(data)).picture()
+    for cut in range(len(data)):
+        reader = TEXTLOG.reader()
+        batches = reader.feed(data[:cut])
+        resume = reader.resume
+        assert told([*batches, *reader.feed(data[cut:])]).picture() == whole
+        assert told([*batches, *TEXTLOG.reader(resume).feed(data[resume.offset :])]).picture() == whole
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

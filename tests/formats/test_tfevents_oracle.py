@@ -55,7 +55,8 @@ def shown(value: Any) -> Any:
         (stored,) = value.tensor.half_val or struct.unpack("<H", value.tensor.tensor_content)
         return struct.unpack("<f", struct.pack("<I", stored << 16))[0]
     array = tensor_util.make_ndarray(value.tensor)
-    return array.astype(np.float64).item() if array.size == MOST_SHOWN and array.ndim < 2 else None
+    with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
+        return array.astype(np.float64).item() if array.size == MOST_SHOWN and array.ndim < 2 else None
 
 
 def theirs(path: Path) -> list[Any]:
