@@ -14,9 +14,11 @@ from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.queries.compare import Compare, Comparison
 from runwise_protocol.queries.history import Curves, History
 from runwise_protocol.queries.live import Live, LiveStatus
+from runwise_protocol.queries.local import Local, LocalLog
 from runwise_protocol.queries.metrics import KeyList, ListKeys, ShowStats, StatsTable
 from runwise_protocol.queries.run import Latest, RunSummary, ShowRun
 from runwise_protocol.queries.runs import ListRuns, RunEntry, RunList
+from runwise_protocol.queries.sources import ListSources, Sources
 from runwise_protocol.query import Look, Query, Reply, Where, checked
 
 from runwised.settings import RunwiseConfig
@@ -110,6 +112,17 @@ class RunAnalyzer:
         """The keys a run logged, with kind and count."""
         return self._ask(KeyList, ListKeys, run=_reference(run), keys=_names(keys))
 
+    def list_sources(self, run: Run = None) -> Sources:
+        """Which files the answers stand on (of one run, or of all), and why others were not read."""
+        return self._ask(Sources, ListSources, run=_reference(run), all=True)
+
+    def analyze_local_log(self, path: str | os.PathLike[str] | None = None, run: str | None = None) -> LocalLog:
+        """A log, a store or a folder of logs, wherever it lies; without a path the project's logs that are not W&B's.
+
+        One run is shown as `summarize_run` shows it, several as `list_runs` does; `run` picks one.
+        """
+        return self._ask(LocalLog, Local, file=None if path is None else os.fspath(path), run=run)
+
     def _ask(self, reply: type[R], query: type[Query], **fields: Any) -> R:
         try:
             question = checked(query, fields)
@@ -133,7 +146,8 @@ class RunAnalyzer:
                 raise RunwiseError(Kind.NOT_FOUND, f"no folder {self._project}", "RunAnalyzer('path/to/project')")
             root = os.path.abspath(self._project)  # noqa: PTH100 - does not follow links, as the command line does not
             return Where(cwd=root, environ={"RUNWISE_PROJECT_ROOT": root})
-        folders = {"RUNWISE_WANDB_DIR": self._project.wandb_dir, "RUNWISE_LOGS_DIR": self._project.logs_dir}
+        logs = os.pathsep.join(filter(None, (self._project.logs_dir, *self._project.log_dirs)))
+        folders = {"RUNWISE_WANDB_DIR": self._project.wandb_dir, "RUNWISE_LOGS_DIR": logs}
         where = here()
         return Where(cwd=where.cwd, environ={**where.environ, **{name: at for name, at in folders.items() if at}})
 
@@ -152,5 +166,9 @@ def _check_schema(config: RunwiseConfig) -> None:
     """The daemon reads a project's schema from its `runwise.json`: another one would be passed over in silence."""
     path = Path("runwise.json")
     known = RunwiseConfig.parse(path.read_bytes()) if path.is_file() else RunwiseConfig()
-    if (config.schema, config.anomaly_detection) != (known.schema, known.anomaly_detection):
-        raise ValueError(f"the schema and thresholds given are not those in {path.absolute()}: write them there")
+    if _judgements(config) != _judgements(known):
+        raise ValueError(f"schema, templates or thresholds given are not those in {path.absolute()}: write them there")
+
+
+def _judgements(config: RunwiseConfig) -> tuple[object, ...]:
+    return config.schema, config.anomaly_detection, config.log_templates

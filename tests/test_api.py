@@ -58,6 +58,11 @@ def test_every_question_has_a_typed_answer_that_is_also_a_text(analyzer: RunAnal
     assert "grad_norm" in {entry.key for entry in analyzer.list_available_keys(wide).keys}
     assert analyzer.get_live_status().runs == []
 
+    assert {source.run for source in analyzer.list_sources(wide).sources} == {wide.run.id}
+    local = analyzer.analyze_local_log(ROOT / "tests/fixtures/logs/jsonl_basic/metrics.jsonl")
+    assert local.run is not None
+    assert (local.run.run.step, local.run.metrics["lr"].count) == (499, 428)
+
     both = analyzer.compare_runs(runs.runs[-1], wide, filter="val")
     assert [run.name for run in both.runs] == ["gpt-base", "gpt-wide"]
     assert both.config["model.d"] == [384, 512]

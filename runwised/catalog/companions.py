@@ -12,10 +12,14 @@ LOOK_BYTES = 16 << 10
 LINE = re.compile(rb"^\d{4}-\d\d-\d\d [\d:,]+ [A-Z]+ +[^\n\[]*?:(\d+) \[", re.MULTILINE)
 """A line of ``debug.log``: ``2026-11-23 14:04:25,695 INFO    MainThread:4711 [file.py:function():81] text``."""
 EXIT_CODE = re.compile(rb"\] got exitcode: (-?\d+)\s*$", re.MULTILINE)
+EVENT_NAME = re.compile(r"\.tfevents\.(?P<time>\d{10})\.(?P<host>.+)\.(?P<pid>\d{1,9})\.\d+(?:\.v2)?$")
 LAST_WORDS = re.compile(
     rb"SIGTERM|SIGKILL|CANCELLED|DUE TO TIME LIMIT|DUE TO PREEMPTION|oom[-_]kill|^Killed\r?$", re.MULTILINE
 )
 LAST_WORDS_BYTES = 2048
+TRACEBACK = b"Traceback (most recent call last):"
+WORDS_AFTER = 4
+"""Lines behind the last frame: the exception, and what launchers add to it."""
 MADE_AT_START = ("files/requirements.txt", "files/wandb-metadata.json", "logs/debug.log", "logs/debug-internal.log")
 
 
@@ -39,10 +43,36 @@ def read_debug_log(folder: str) -> DebugLog:
     return parse_debug_log(head, tail)
 
 
+class Writer(NamedTuple):
+    """Who writes an event file."""
+
+    host: str | None
+    pid: int | None
+    started: float | None
+    """Epoch seconds."""
+
+
+def read_event_name(path: str) -> Writer:
+    """What a name ``events.out.tfevents.<epoch seconds>.<host>.<pid>.<number>`` says; of others nothing."""
+    found = EVENT_NAME.search(os.path.basename(path))
+    return Writer(found["host"], int(found["pid"]), float(found["time"])) if found else Writer(None, None, None)
+
+
 def read_last_words(folder: str) -> str:
     """The words at the end of ``files/output.log`` that say it was ended from outside; else empty."""
     found = LAST_WORDS.findall(_ends(os.path.join(folder, "files", "output.log"), LAST_WORDS_BYTES)[1])
     return found[-1].decode().strip() if found else ""
+
+
+def ends_in_traceback(path: str) -> bool:
+    """Whether the last thing a console shows is a Python traceback; False where there is none at `path`."""
+    tail = _ends(path, LOOK_BYTES)[1] if path else b""
+    _, found, rest = tail.rpartition(TRACEBACK)
+    if not found:
+        return False
+    lines = [line for line in rest.splitlines()[1:] if line.strip()]
+    raised = next((at for at, line in enumerate(lines) if not line[:1].isspace()), None)
+    return raised is not None and len(lines) - raised <= WORDS_AFTER
 
 
 def console_changed_at(folder: str) -> float:

@@ -57,10 +57,15 @@ class SideConfigs:
         self._files = [
             _SideFile(folder, name, partial(parse_side_config, name), nothing, below=("",)) for name in SIDE_CONFIGS
         ]
+        self._said: Mapping[str, Any] = nothing
+        self._looked = -1
 
-    def read(self) -> Mapping[str, Any]:
-        """The first that says anything."""
-        return next((said for file in self._files if (said := file.read())), {})
+    def read(self, look: int) -> Mapping[str, Any]:
+        """The first that says anything; the files are looked at once for each number given."""
+        if look != self._looked:
+            self._looked = look
+            self._said = next((said for file in self._files if (said := file.read())), {})
+        return self._said
 
 
 class _SideFile(Generic[T]):

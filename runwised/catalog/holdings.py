@@ -93,7 +93,7 @@ class Holdings:
             root=self.place.root,
             now=self._clock(),
             config=self.settings.config,
-            runs=self.runs,
+            runs=tuple(run for run in self.runs if self.place.only or not run.says_nothing),
             unindexed=unindexed,
             notes=tuple(self._notes()),
             holdings=self,
@@ -112,14 +112,18 @@ class Holdings:
             notes.append(self._growth.store.note)
         return notes
 
-    async def refresh(self, seconds: float) -> None:
-        """Look at every log, and read what is new, as far as the time allows."""
+    async def refresh(self, seconds: float, *, settle: bool = True) -> None:
+        """Look at every log, and read what is new, as far as the time allows.
+
+        Without `settle`, what runs are doing is worked out only once all have been looked into.
+        """
         async with self._lock:
             now = self._clock()
             await self._look(Pace(seconds), now)
             if self._due:
                 await self._bring_up(Pace(seconds))
-            await self._settle(Pace(seconds), now)
+            if settle or not self._due:
+                await self._settle(Pace(seconds), now)
 
     async def _bring_up(self, pace: Pace) -> None:
         """Work on what is due: first what has an index already, then the newest."""
@@ -175,9 +179,14 @@ class Holdings:
         """Have a segment for each log; where several may be one run, look into them to tell."""
         self._found = found
         by_key = {log.key: log for log in found}
-        kept = {key: segment for key, segment in self._segments.items() if key in by_key}
+        kept = {
+            key: old for key, old in self._segments.items() if key in by_key and _is_same_log(old.found, by_key[key])
+        }
+        renamed = [segment for key, segment in kept.items() if segment.found != by_key[key]]
+        for segment in renamed:
+            segment.found = by_key[segment.found.key]
         new = {key: Segment(log) for key, log in by_key.items() if key not in kept}
-        if not new and len(kept) == len(self._segments):
+        if not new and not renamed and len(kept) == len(self._segments):
             return
         self._segments = kept | new
         for segment in new.values():
@@ -223,6 +232,11 @@ class Holdings:
             await pace.breathe()
         self._open = tuple(run for run in self._open if not run.is_over)
         self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")
+
+
+def _is_same_log(one: Found, other: Found) -> bool:
+    """Whether what was found is the same log, whatever its run is called now."""
+    return (one.folder, one.format) == (other.folder, other.format)
 
 
 def _recognise(name: str, head: bytes) -> str:

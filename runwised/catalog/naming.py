@@ -38,10 +38,13 @@ def run_ids(home: str, files: Sequence[tuple[str, str]], *, is_root: bool) -> li
 
     `home` is the folder's path below its root; of the root itself (`is_root`) its name. Event files and trainer
     states are the folder's run. Below a root so is every format of which there is one file, unless it is the only
-    file and has a name of its own. All other files are runs of their own, by their names without the ending: of two
-    formats such files are one run when these are alike, of one format their endings tell them apart.
+    file and has a name of its own; and of several, the one that has a general name, where there is such a run. All
+    other files are runs of their own, by their names without the ending: of two formats such files are one run when
+    these are alike, of one format their endings tell them apart.
     """
     counts = Counter(kind for _, kind in files)
+    general = Counter(kind for name, kind in files if is_generic(os.path.splitext(name)[0]))
+    has_run = any(kind in OF_FOLDER or count == 1 for kind, count in counts.items())
     stems = Counter((kind, os.path.splitext(name)[0]) for name, kind in files)
     alone = len(files) == 1
     found = []
@@ -52,7 +55,7 @@ def run_ids(home: str, files: Sequence[tuple[str, str]], *, is_root: bool) -> li
             found.append(home)
         elif is_root:
             found.append(own)
-        elif counts[kind] == 1 and (not alone or is_generic(stem)):
+        elif (counts[kind] == 1 and not alone) or (has_run and general[kind] == 1 and is_generic(stem)):
             found.append(home)
         else:
             found.append(f"{home}/{own}")

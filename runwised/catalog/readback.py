@@ -123,22 +123,21 @@ def read_rows(slot: IndexSlot, start: int, stop: int) -> Iterator[tuple[int, Row
         return
     rows: dict[int, Row] = {}
     for number, row in read_records(slot, records):
-        rank = slot.ask(lambda index: index.sources[index.locate(number)[0]].rank)  # noqa: B023 - asked at once
-        left = _served(slot, row, rank)
+        left = _served(slot, row, _locate(slot, number)[0])
         before = rows.get(row.step)
         if before is not None:
-            time = row.time if math.isfinite(row.time) else before.time
+            time = max(row.time, before.time) if math.isfinite(before.time) else row.time
             rows[row.step] = Row(row.step, time, {**before.values, **left})
         elif left:
             rows[row.step] = row._replace(values=left)
     yield from sorted(rows.items())
 
 
-def _served(slot: IndexSlot, row: Row, rank: int) -> dict[str, Any]:
+def _served(slot: IndexSlot, row: Row, source: int) -> dict[str, Any]:
     return {
         key: value
         for key, value in row.values.items()
-        if slot.ask(lambda index: index.history.holds(key, row.step, rank))  # noqa: B023 - asked at once
+        if slot.ask(lambda index: index.history.holds(key, row.step, source))  # noqa: B023 - asked at once
     }
 
 

@@ -39,7 +39,7 @@ class Run(TrackedRun):
         self.current = NOT_READ
         self._signs = signs
         self._extras = Extras(self.parts[-1].found.folder)
-        self._side = SideConfigs(self.parts[-1].found.folder)
+        self._side: SideConfigs | None = None
         self._linked: list[Segment] = []
         self._told: Told | None = None
         self._last: tuple[int | None, float | None] | None = None
@@ -80,13 +80,15 @@ class Run(TrackedRun):
             final, preempting = told.exit, told.preempting
             empty = identity.run_id is None and told.exit is None and told.step is None
         return LogSays(
-            empty,
+            empty and not (self.size and self._is_console),
             bool(empty and self.trouble),
             final or self._old_exit(),
             preempting,
             self.host,
             started,
             self._last_row[1],
+            any(part.tells_end for part in self.parts),
+            next((part.path for part in self.parts if part.is_console), ""),
         )
 
     def _last_words(self, index: IndexedRun) -> list[SourceState]:
@@ -97,6 +99,15 @@ class Run(TrackedRun):
     def _old_exit(self) -> Exit | None:
         """Before 0.10 the end of a run stood in its metadata file (which later writers leave at "running")."""
         return old_exit(self._extras.metadata) if self._is_old else None
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it is text of a program that is over, with no metric in it and no word of how the program died."""
+        return self._is_console and self.current.state == "ended" and not self.history.total_rows
+
+    @property
+    def _is_console(self) -> bool:
+        return all(part.is_console for part in self.parts)
 
     @property
     def _is_wandb(self) -> bool:
@@ -128,7 +139,8 @@ class Run(TrackedRun):
                 step = int(self.history.steps(rows - 1, rows)[0]) if rows else None
                 logged = self.slot.ask(lambda index: index.last_step)
                 step = step if logged is None else logged
-                times = [float(self.history.times(rows - 1, rows)[0])] if rows else []
+                times = [float(self.history.times(rows - 1, rows)[0])] if rows and logged is None else []
+                times += self.slot.ask(lambda index: [s.last_time for s in index.sources if s.last_time is not None])
                 times += [float(self.system.times(samples - 1, samples)[0])] if samples else []
                 self._last = step, max((time for time in times if math.isfinite(time)), default=None)
             else:
@@ -194,10 +206,13 @@ class Run(TrackedRun):
     def created(self) -> float | None:
         """See `RunView`."""
         said = self.slot.ask(lambda index: index.created) if self.indexed else self.told.created
+        if said is None:
+            said = self.slot.ask(lambda index: min((s.first_time for s in index.sources if s.first_time), default=None))
         if said is None and not self._is_wandb and self.history.row_count:
             first = float(self.history.times(0, 1)[0])
             said = first if math.isfinite(first) else None
-        return said if said is not None else self.parts[0].started or None
+        oldest = self.parts[0]
+        return said if said is not None else (oldest.started if self._is_wandb else oldest.said_start) or None
 
     @property
     def updated(self) -> float | None:
@@ -275,8 +290,14 @@ class Run(TrackedRun):
         """See `RunView`."""
         said = without_bookkeeping(self.slot.ask(lambda index: index.config) if self.indexed else self.told.config)
         if not self._is_wandb:
-            return {**self._side.read(), **said} if self._is_folder else said
+            return {**said, **self._beside()} if self._is_folder else said
         return said or without_bookkeeping(self._extras.config)
+
+    def _beside(self) -> Mapping[str, Any]:
+        """The configuration that lies beside its log, as it was when the run was last looked at."""
+        if self._side is None:
+            self._side = SideConfigs(self.parts[-1].found.folder)
+        return self._side.read(self.looks)
 
     @property
     def _is_folder(self) -> bool:

@@ -137,6 +137,12 @@ class Segment:
         return self._store is not None or (form is not None and form.together)
 
     @property
+    def tells_end(self) -> bool:
+        """Whether its writer says when it ends; taken for so while its format is not known."""
+        form = self._store or self.choose_format()
+        return form is None or form.tells_end
+
+    @property
     def is_console(self) -> bool:
         """Whether it is what the program printed."""
         return self._format is not None and self._format.console

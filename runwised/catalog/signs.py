@@ -6,10 +6,11 @@ import socket
 from typing import NamedTuple
 
 from runwised.catalog.companions import (
-    DebugLog,
     console_changed_at,
+    ends_in_traceback,
     oldest_file_at,
     read_debug_log,
+    read_event_name,
     read_last_words,
 )
 from runwised.catalog.processes import Holder, Holders, can_see_files, lives, process
@@ -36,6 +37,9 @@ class LogSays(NamedTuple):
     host: str | None
     started: float | None
     last_time: float | None
+    tells_end: bool = True
+    console: str = ""
+    """Path of what the program printed, where that is a source of the run."""
 
 
 class Signs:
@@ -67,19 +71,20 @@ class Signs:
     def _judge(self, says: LogSays, newest: Segment, now: float) -> tuple[Condition, float]:
         if says.unreadable:
             return UNREADABLE, now
-        evidence = Evidence(now, says.empty, says.exit, says.preempting)
+        evidence = Evidence(now, says.empty, says.exit, says.preempting, tells_end=says.tells_end)
         if says.exit is not None and not says.exit.not_complete:
             return judge(evidence), float("inf")
         debug = read_debug_log(newest.found.folder)
         holder = self._holder(newest)
         self._held_by = holder or self._held_by
         lost = self._held_by if self._held_by and not lives(self._held_by.pid) else None
-        trainer = self._trainer(debug, newest) if holder is None else None
+        named = read_event_name(newest.path)
+        trainer = self._trainer(debug.pid or named.pid, newest) if holder is None else None
         evidence = evidence._replace(
             debug_exit_code=debug.exit_code,
-            host=says.host,
+            host=says.host or named.host,
             here=socket.gethostname(),
-            started=says.started,
+            started=says.started if says.started is not None else named.started,
             holder=holder,
             lost_holder=lost,
             trainer=trainer,
@@ -89,9 +94,11 @@ class Signs:
             oldest_file_at=oldest_file_at(newest.found.folder),
         )
         condition = judge(evidence)
-        if condition.state == "crashed":
-            condition = judge(evidence._replace(last_words=read_last_words(newest.found.folder)))
-        if condition.state not in ("crashed", "killed", "preempted"):
+        if condition.state in ("crashed", "ended"):
+            words = read_last_words(newest.found.folder)
+            evidence = evidence._replace(last_words=words, raised=ends_in_traceback(says.console))
+            condition = judge(evidence)
+        if condition.state not in ("crashed", "killed", "preempted", "ended"):
             return condition, now
         if condition.pid is not None:
             self._gone_at = self._gone_at or now
@@ -100,13 +107,15 @@ class Signs:
     def _holder(self, newest: Segment) -> Holder | None:
         return self._holders.of(newest.seen.device, newest.seen.inode) if newest.seen else None
 
-    def _trainer(self, debug: DebugLog, newest: Segment) -> Trainer | None:
-        if debug.pid is None:
+    def _trainer(self, pid: int | None, newest: Segment) -> Trainer | None:
+        if pid is None:
             return None
         outlived = (
             self._gone_at is not None
             and newest.grown_at is not None
             and newest.grown_at > self._gone_at + OUTLIVED_SECONDS
         )
-        found = process(debug.pid)
-        return Trainer(debug.pid, found, found is not None and can_see_files(debug.pid), outlived)
+        found = process(pid)
+        # A writer of event files opens its file anew for each write: that it is not open now says nothing.
+        shows = found is not None and newest.found.format == "" and can_see_files(pid)
+        return Trainer(pid, found, shows, outlived)

@@ -65,6 +65,10 @@ class Evidence(NamedTuple):
     """Newest modification time of the log and of its console file."""
     oldest_file_at: float | None = None
     """Oldest modification time of the files a writer makes at its start."""
+    tells_end: bool = True
+    """Writers of this kind of log say when they end."""
+    raised: bool = False
+    """Its console ends with a traceback."""
     last_words: str = ""
     """Name of the signal, or the words, by which its console says that it was ended from outside."""
 
@@ -90,7 +94,9 @@ def judge(e: Evidence) -> Condition:
         return Condition("unknown", proof, None, pid)
     if e.last_words:
         return Condition("killed", f"{proof}, its console says {e.last_words}", None, pid)
-    return Condition("crashed", proof, None, pid)
+    if e.raised:
+        return Condition("crashed", f"{proof}, its console ends with a traceback", None, pid)
+    return Condition("crashed" if e.tells_end else "ended", proof, None, pid)
 
 
 def _exited(code: int, proof: str) -> Condition:
@@ -135,7 +141,8 @@ def _growth(e: Evidence) -> tuple[bool | None, str]:
         return True, f"written {span(silent)} ago{where}"
     if silent < DEAD_SECONDS:
         return None, f"no exit record, last sign {span(silent)} ago{where}"
-    return False, f"no exit record, silent for {span(silent)}{where}"
+    missing = "no exit record" if e.tells_end else "such logs do not say how they end"
+    return False, f"{missing}, silent for {span(silent)}{where}"
 
 
 def is_copy(e: Evidence) -> bool:

@@ -33,6 +33,8 @@ class TrackedRun:
         """Its sidecar belongs to a newer version of this program: it is not to be written."""
         self.is_dropped = False
         """Its index was given up, to be made again when it is asked for: it could not be saved and took memory."""
+        self.looks = 0
+        """How often its files were looked at."""
         self.failures = 0
         """How often indexing it went wrong, one after the other."""
         self.error = ""
@@ -55,7 +57,7 @@ class TrackedRun:
 
     @property
     def is_written_anew(self) -> bool:
-        """Whether what is not as the index knows it are, or may be, sources that their writers write anew as a whole."""
+        """Whether a source that is not as the index knows it is one whose writer writes it anew as a whole."""
         known = {file.path: file for file in self.slot.fingerprints}
         rewritten = [part for part in self.every if part.is_rewritten and part.seen is not None]
         return any(part.path not in known or _compare(part, known[part.path]) == "changed" for part in rewritten)
@@ -203,6 +205,7 @@ class TrackedRun:
 
     def look(self, now: float) -> bool:
         """One stat for each source; whether anything changed."""
+        self.looks += 1
         changed = False
         for part in (*self.parts, *self.stand_ins):
             changed = part.look(now) or changed

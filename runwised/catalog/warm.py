@@ -16,12 +16,12 @@ from runwised.catalog.feeds import Feed, Log, SourceChangedError, Stamped, open_
 from runwised.catalog.identity import Fingerprint
 from runwised.formats.record import Batch, Hints, Identity, Rows
 from runwised.index import sidecar
+from runwised.index.growing_table import SourcesOverlap
 from runwised.index.run_index import RunIndex
-from runwised.index.sessions import SourcesOverlap
 from runwised.index.sidecar import Sidecar, SidecarDamaged
 
 PIECE_BYTES = 256 << 10
-GENERATION = 2
+GENERATION = 3
 """To be raised whenever a reader or the index sees more in the same bytes: older sidecars are built anew then."""
 
 

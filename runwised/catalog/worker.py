@@ -19,7 +19,7 @@ from runwised.catalog.feeds import Log, SourceChangedError, kind_named
 from runwised.catalog.spill import SpillRooms, Spool
 from runwised.catalog.store import SidecarFile, write_file
 from runwised.catalog.warm import Warm
-from runwised.formats.record import Hints
+from runwised.formats.record import NO_HINTS, Hints
 from runwised.formats.wandb_fast import PIECE_BYTES
 from runwised.index.arrays import Heap, Vector
 from runwised.index.sidecar import Sidecar, SidecarDamaged, SidecarVersion
@@ -33,8 +33,8 @@ class Source(msgspec.Struct):
     path: str
     format: str
     """Name of the format, or of the store."""
-    store_key: str
-    hints: Hints
+    store_key: str = ""
+    hints: Hints = NO_HINTS
 
     @classmethod
     def of(cls, log: Log) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class Column:
 class GrowingColumn(Column):
     """A metric of an index in memory."""
 
-    __slots__ = ("_kept", "_stats", "_tallies", "rank", "session")
+    __slots__ = ("_kept", "_stats", "_tallies", "rank")
 
     presence: GrowingPresence
     values: Vector[np.float64]
@@ -87,8 +88,6 @@ class GrowingColumn(Column):
         self._kept = 0
         self.rank = 0
         """Of the sources that hold the metric, the one it is taken from; see `RunIndex.start_source`."""
-        self.session = 0
-        """The start of the program its last points came from."""
 
     @property
     def nbytes(self) -> int:
@@ -121,25 +120,29 @@ class GrowingColumn(Column):
             self._buckets.cover(self.values.live)
             self._tallies.cover(self.values.live)
 
-    def put(self, steps: Ints, values: Floats, *, beside: bool) -> Placed:
+    def put(self, steps: Ints, values: Floats, source: int, peers: Sequence[int]) -> Placed:
         """Take in points of a table whose rows are known by their steps; see `GrowingPresence.put`."""
-        before = self.count
-        placed = self.presence.put(steps, beside=beside)
+        return self._place_values(self.presence.put(steps, source, peers), values)
+
+    def cut(self, step: int, source: int, peers: Sequence[int] = ()) -> Placed:
+        """Drop points of such a table; see `GrowingPresence.cut`."""
+        return self._place_values(self.presence.cut(step, source, peers), np.empty(0))
+
+    def _place_values(self, placed: Placed, values: Floats) -> Placed:
         if placed.standing is not None:
             values = values[placed.standing]
         if placed.order is not None:
             values = np.concatenate([self.values.live[placed.at :], values])[placed.order]
-        if placed.at < before:
+        if placed.at < len(self.values):
             self._truncate(placed.at)
         self.values.append(values)
         self._grown()
         return placed
 
-    def cut(self, step: int) -> Ints:
-        """Drop the points at and after a step, of such a table; gives the steps of those."""
-        removed = self.presence.cut(step)
-        self._truncate(self.count)
-        return removed
+    def know_by_step(self, table: RowTable) -> None:
+        """Rows are known by their steps from now on: those that statistics name too."""
+        self.table = table
+        self._stats = None
 
     def truncate(self, position: int, number: int) -> None:
         """Drop the points at `position` and behind, where row `number` stands."""

@@ -97,7 +97,6 @@ def _column(writer: PartWriter, column: GrowingColumn) -> ColumnHead:
         levels=[_level(writer, column, buckets, level) for level in range(levels)],
         stats=StatsHead(**msgspec.structs.asdict(column.stats())) if count else None,
         rank=column.rank,
-        session=column.session,
     )
 
 
@@ -125,7 +124,8 @@ def _put_ends(made: NDArray[np.void], column: GrowingColumn, starts: Ints, lengt
 
 def _presence(writer: PartWriter, presence: GrowingPresence) -> PresenceHead:
     rows = None if presence.rows is None else writer.ints(presence.rows.live)
-    return PresenceHead(presence.count, presence.start, rows)
+    owners = None if presence.owners is None else writer.ints(presence.owners.live)
+    return PresenceHead(presence.count, presence.start, rows, presence.owner, owners)
 
 
 def _other(writer: PartWriter, table: GrowingTable, key: str, other: GrowingOther) -> OtherHead:
@@ -137,6 +137,7 @@ def _other(writer: PartWriter, table: GrowingTable, key: str, other: GrowingOthe
         last_step=shown.last_step if shown else 0,
         current=other.current,
         last_length=len(other.last),
+        rank=other.rank,
     )
 
 

@@ -38,6 +38,9 @@ class PresenceHead(msgspec.Struct, array_like=True):
     count: int
     start: int
     rows: ArrayHead | None
+    owner: int
+    owners: ArrayHead | None
+    """The source of all points, or of each."""
 
 
 class ColumnHead(msgspec.Struct, array_like=True):
@@ -48,7 +51,6 @@ class ColumnHead(msgspec.Struct, array_like=True):
     levels: list[ArrayHead]
     stats: StatsHead | None
     rank: int
-    session: int
 
 
 class OrderHead(msgspec.Struct, array_like=True):
@@ -70,6 +72,7 @@ class OtherHead(msgspec.Struct, array_like=True):
     """The last value is in a served row."""
     last_length: int
     """Its length within the table's texts."""
+    rank: int
 
 
 class TableHead(msgspec.Struct, array_like=True):

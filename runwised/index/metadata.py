@@ -44,7 +44,9 @@ class SourceState(msgspec.Struct, omit_defaults=True):
     """Which start of the program wrote it, among the sources of its rank; -1 while that does not matter."""
     first_time: float | None = None
     last_time: float | None = None
-    """Span of its rows' times, epoch seconds."""
+    """The first row's time, and the latest of all rows, epoch seconds."""
+    row_step: int | None = None
+    """The step of its last row by key: a row without one gets the next."""
     last_step: int | None = None
     """The step it has reached, since it last went back."""
     purge: int | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runwised.formats.record import Ints
 from runwised.index.arrays import Array, Vector
@@ -25,6 +27,10 @@ class Placed(NamedTuple):
     """Steps of the points from `at` on."""
     removed: Ints
     """Steps of the points that stood there before."""
+    taken: Ints
+    """Those of them that were taken back; the others gave way to a point of the same step at most."""
+    is_own: bool
+    """Whether points of the source itself are among those."""
 
 
 def _standing(steps: Ints) -> Ints | None:
@@ -36,6 +42,15 @@ def _standing(steps: Ints) -> Ints | None:
     return np.flatnonzero(below)
 
 
+def _merged(removed: Ints, before: Ints, stays: NDArray[np.bool_], steps: Ints, whose: Ints) -> tuple[Ints, Ints, Ints]:
+    """Old points that stay and new ones in one order (see `Placed.order`), with their steps and sources."""
+    both, sources = np.concatenate([removed, steps]), np.concatenate([before, whose])
+    order = np.flatnonzero(np.concatenate([stays, np.ones(len(steps), np.bool_)]))
+    order = order[np.lexsort((sources[order], both[order]))]
+    order = order[np.append(True, both[order[1:]] != both[order[:-1]])]
+    return order, both[order], sources[order]
+
+
 class Presence:
     """The served rows that hold a key; points are counted from 0 in the order of their rows.
 
@@ -43,13 +58,25 @@ class Presence:
     ``start + i``. A key that is in every row costs nothing here, and neither does one that was dropped or came late.
     """
 
-    __slots__ = ("count", "pieces", "rows", "start")
+    __slots__ = ("count", "owner", "owners", "pieces", "rows", "start")
 
-    def __init__(self, pieces: Served, start: int, count: int, rows: Array[np.int64] | None) -> None:
+    def __init__(
+        self,
+        pieces: Served,
+        start: int,
+        count: int,
+        rows: Array[np.int64] | None,
+        owner: int = 0,
+        owners: Array[np.int64] | None = None,
+    ) -> None:
         self.pieces = pieces
         self.start = start
         self.count = count
         self.rows = rows
+        self.owner = owner
+        """The source of all points, of a table whose rows are known by their steps, while `owners` is None."""
+        self.owners = owners
+        """The source of each point, once there are several."""
 
     def number(self, point: int) -> int:
         """Row number of one point."""
@@ -69,10 +96,15 @@ class Presence:
             return self.pieces.numbers_at(points + self.start)
         return self.rows.take(points)
 
-    def stands_at(self, number: int) -> bool:
-        """Whether there is a point in the row of this number; only where row numbers are kept."""
+    def stands_at(self, number: int, source: int) -> bool:
+        """Whether there is a point of a source in the row of this number; only where row numbers are kept."""
         at = self.rows.find(number, 0, self.count) if self.rows is not None else self.count
-        return self.rows is not None and at < self.count and bool(self.rows.item(at) == number)
+        is_there = self.rows is not None and at < self.count and bool(self.rows.item(at) == number)
+        return is_there and self.owner_of(at) == source
+
+    def owner_of(self, point: int) -> int:
+        """The source of a point, of a table whose rows are known by their steps."""
+        return self.owner if self.owners is None else int(self.owners.item(point))
 
     def point(self, position: int) -> int:
         """The first point at or after a position (which may be the count of served rows)."""
@@ -91,11 +123,23 @@ class GrowingPresence(Presence):
     __slots__ = ()
 
     rows: Vector[np.int64] | None
+    owners: Vector[np.int64] | None
+
+    def __init__(
+        self,
+        pieces: Served,
+        start: int,
+        count: int,
+        rows: Vector[np.int64] | None,
+        owner: int = 0,
+        owners: Vector[np.int64] | None = None,
+    ) -> None:
+        super().__init__(pieces, start, count, rows, owner, owners)
 
     @property
     def nbytes(self) -> int:
         """Memory held by the row numbers."""
-        return 0 if self.rows is None else self.rows.nbytes
+        return sum(vector.nbytes for vector in (self.rows, self.owners) if vector is not None)
 
     def append(self, landing: Landing, rows: Ints | None, count: int) -> Ints | slice:
         """The key is in `rows` of the batch (None: all of its `count` rows); gives which of these points are served."""
@@ -123,11 +167,11 @@ class GrowingPresence(Presence):
             self.rows.truncate(self.count)
         return self.count
 
-    def put(self, steps: Ints, *, beside: bool) -> Placed:
-        """Points at these steps, in file order, of a table whose rows are known by their steps.
+    def put(self, steps: Ints, source: int, peers: Sequence[int]) -> Placed:
+        """Points of a source at these steps, in file order, of a table whose rows are known by their steps.
 
-        Each takes back those at and after its step, also within the batch; with `beside`, those that were there before
-        stay and the new ones are put among them, in place of any at the very same step.
+        Each takes back those at and after its step, also within the batch, but for those of `peers`, which are written
+        at the same time: of two points of one step the one of the source that comes first stands.
         """
         rows, count = self.rows, self.count
         assert rows is not None
@@ -136,27 +180,46 @@ class GrowingPresence(Presence):
             steps = steps[standing]
         goes_on = not count or steps[0] > rows.item(count - 1)
         at = count if goes_on else rows.find(int(steps[0]), 0, count)
-        removed = rows.live[at:].copy()
-        order = None
-        if beside and len(removed):
-            both = np.concatenate([removed, steps])
-            order = np.argsort(both, kind="stable")
-            order = order[np.append(both[order[1:]] != both[order[:-1]], True)]
-            steps = both[order]
+        return self._replace(at, steps, source, peers)._replace(standing=standing)
+
+    def cut(self, step: int, source: int, peers: Sequence[int]) -> Placed:
+        """Drop the points at and after a step, of such a table, but for those of `peers`."""
+        assert self.rows is not None
+        return self._replace(self.rows.find(step, 0, self.count), np.empty(0, np.int64), source, peers)
+
+    def _replace(self, at: int, steps: Ints, source: int, peers: Sequence[int]) -> Placed:
+        """Have these points of a source behind `at`, and what is there of its peers."""
+        rows = self.rows
+        assert rows is not None
+        removed = taken = rows.live[at:].copy()
+        whose = np.full(len(steps), source, np.int64)
+        order, is_own = None, False
+        if len(removed) and peers:
+            before = np.full(len(removed), self.owner) if self.owners is None else self.owners.live[at:].copy()
+            stays = np.isin(before, peers)
+            taken, is_own = removed[~stays], bool((before == source).any())
+            if stays.any():
+                order, steps, whose = _merged(removed, before, stays, steps, whose)
+        self._own(at, whose)
         rows.truncate(at)
         rows.append(steps)
         self.count = at + len(steps)
-        return Placed(standing, at, order, steps, removed)
+        return Placed(None, at, order, steps, removed, taken, is_own)
 
-    def cut(self, step: int) -> Ints:
-        """Drop the points at and after a step, of such a table; gives the steps of those."""
-        rows = self.rows
-        assert rows is not None
-        at = rows.find(step, 0, self.count)
-        removed = rows.live[at:].copy()
-        rows.truncate(at)
-        self.count = at
-        return removed
+    def _own(self, at: int, whose: Ints) -> None:
+        """The points behind `at` are from these sources."""
+        if not len(whose):
+            if self.owners is not None:
+                self.owners.truncate(at)
+            return
+        one = int(whose[0])
+        if self.owners is None and (not at or one == self.owner) and (whose == one).all():
+            self.owner = one
+            return
+        if self.owners is None:
+            self.owners = Vector(np.full(at, self.owner))
+        self.owners.truncate(at)
+        self.owners.append(whose)
 
     def _extend(self, positions: Ints, numbers: Ints) -> None:
         if not len(positions):

@@ -12,7 +12,7 @@ from runwised.index.arrays import Vector
 from runwised.index.growing_table import GrowingTable, Origin
 from runwised.index.metadata import Metadata, SourceState
 from runwised.index.pieces import Pieces
-from runwised.index.rows import GrowingRows, Stretches
+from runwised.index.rows import GrowingRows, Stretches, resolve
 from runwised.index.sessions import last_step, origin_beside, origin_of
 from runwised.index.table import ColumnTable
 from runwised.index.view import Rewind
@@ -194,6 +194,8 @@ class RunIndex(IndexedRun):
             return
         state = self.metadata.sources[number]
         origin = origin_of(self.metadata.sources, number, batch)
+        batch = batch._replace(steps=resolve(batch.steps, state.row_step))
+        state.row_step = int(batch.steps[-1])
         if state.purge is not None:
             table.purge(state.purge, origin)
             state.purge = None

@@ -6,41 +6,43 @@ nothing back of each other. No file says which it is: sources whose rows overlap
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from runwised.formats.record import Rows
-from runwised.index.growing_table import Origin
+from runwised.index.growing_table import Origin, SourcesOverlap
 from runwised.index.metadata import SourceState
-
-
-class SourcesOverlap(Exception):  # noqa: N818 - a finding, worded as one
-    """A source goes on although a later one was taken for the restart that ended it: fold all of them anew."""
 
 
 def origin_of(sources: Sequence[SourceState], number: int, batch: Rows) -> Origin:
     """What a table must know of the source of a batch. Sources are compared with those of their own rank.
 
-    Raises SourcesOverlap; nothing is to be folded then.
+    Which start of the program a source is of is decided when it begins, by all that was said before: raises
+    SourcesOverlap where there is more of that by now; nothing is to be folded then.
     """
     source = sources[number]
-    _widen(source, batch)
-    others = [each for each in sources if each is not source and each.rank == source.rank and each.session >= 0]
+    begun = [(at, each) for at, each in enumerate(sources) if each.rank == source.rank and each.session >= 0]
     if source.session < 0:
-        latest = max((each.session for each in others), default=-1)
-        together = any(each.session == latest and _reaches(each, source.first_time) for each in others)
+        if any(at > number for at, _ in begun):
+            raise SourcesOverlap(source.key)
+        time = float(batch.times[0])
+        source.first_time = time if math.isfinite(time) else None
+        latest = max((each.session for _, each in begun), default=-1)
+        together = any(each.session == latest and _reaches(each, source.first_time) for _, each in begun)
         source.session = latest if together else latest + 1
-    elif any(each.session > source.session and _reaches(source, each.first_time) for each in others):
+    elif any(each.session > source.session for _, each in begun):
         raise SourcesOverlap(source.key)
+    _widen(source, batch)
     return origin_beside(sources, number)
 
 
 def origin_beside(sources: Sequence[SourceState], number: int) -> Origin:
     """The same for a source whose session is known."""
     source = sources[number]
-    others = (each for each in sources if each is not source and each.rank == source.rank)
-    return Origin(number, source.rank, source.session, any(each.session == source.session for each in others))
+    alike = (at for at, each in enumerate(sources) if (each.rank, each.session) == (source.rank, source.session))
+    return Origin(number, source.rank, tuple(at for at in alike if at != number))
 
 
 def last_step(sources: Sequence[SourceState]) -> int | None:
@@ -53,8 +55,7 @@ def last_step(sources: Sequence[SourceState]) -> int | None:
 def _widen(source: SourceState, batch: Rows) -> None:
     times = batch.times[np.isfinite(batch.times)]
     if len(times):
-        first, last = float(times.min()), float(times.max())
-        source.first_time = first if source.first_time is None else min(source.first_time, first)
+        last = float(times.max())
         source.last_time = last if source.last_time is None else max(source.last_time, last)
 
 

@@ -15,6 +15,7 @@ from runwised.index.header import (
     PROLOGUE,
     ConsoleHead,
     Header,
+    PresenceHead,
     SidecarVersion,
     decode_header,
     decode_json,
@@ -23,7 +24,7 @@ from runwised.index.header import (
 from runwised.index.metadata import Metadata
 from runwised.index.parts import Parts, SidecarDamaged
 from runwised.index.pieces import Pieces
-from runwised.index.presence import GrowingPresence, Presence
+from runwised.index.presence import GrowingPresence
 from runwised.index.rows import GrowingRows, Stretches
 from runwised.index.run_index import ConsoleTable, IndexedRun, RunIndex
 from runwised.index.step_rows import GrowingStepRows, StepRows
@@ -124,13 +125,14 @@ def _thawed(stored: StoredTable) -> GrowingTable:
     for key in stored.numeric_keys():
         column = stored.column(key)
         values = Vector.copy_of(column.values, np.float64)
-        thawed = columns[key] = GrowingColumn(growing, _growing(column.presence, growing), values)
-        thawed.rank, thawed.session = column.head.rank, column.head.session
+        presence = _growing(stored, column.head.presence, growing)
+        thawed = columns[key] = GrowingColumn(growing, presence, values)
+        thawed.rank = column.head.rank
     others = {}
     for key in stored.other_keys():
         head = stored.other_head(key)
-        presence = _growing(stored.presence(head.presence), growing)
-        others[key] = GrowingOther(presence, head.kind, stored.texts[key], head.last_row)
+        presence = _growing(stored, head.presence, growing)
+        others[key] = GrowingOther(presence, head.kind, stored.texts[key], head.last_row, head.rank)
     if isinstance(growing, GrowingStepRows):
         presences = [column.presence for column in columns.values()] + [other.presence for other in others.values()]
         growing.settle(0, [each.numbers(0, each.count) for each in presences], [])
@@ -151,6 +153,8 @@ def _thawed_rows(stored: StoredTable) -> GrowingRows | GrowingStepRows:
     return GrowingRows(offsets, steps, times, pieces, stretches, rewinds)
 
 
-def _growing(stored: Presence, table: GrowingRows | GrowingStepRows) -> GrowingPresence:
-    rows = None if stored.rows is None else Vector.copy_of(stored.rows, np.int64)
-    return GrowingPresence(table.pieces, stored.start, stored.count, rows)
+def _growing(stored: StoredTable, head: PresenceHead, table: GrowingRows | GrowingStepRows) -> GrowingPresence:
+    presence = stored.presence(head)
+    rows = None if presence.rows is None else Vector.copy_of(presence.rows, np.int64)
+    owners = None if presence.owners is None else Vector.copy_of(presence.owners, np.int64)
+    return GrowingPresence(table.pieces, presence.start, presence.count, rows, presence.owner, owners)

@@ -265,16 +265,11 @@ class GrowingStepRows(StepRows):
         self._held.put(at, self._held.live[at] + counts)
 
     def _describe(self, each: Ints, last: Ints, first: int) -> None:
-        """Give the rows at these steps the times and numbers of their newest records, which `last` tells."""
+        """Give the rows at these steps the newest of their times, and of their records, which `last` tells."""
         at, held = self._places(each)
         self._records.put(at, first + last[held])
-        times = self.log_times.live[first:]
-        if np.isnan(times).any():
-            known = np.flatnonzero(np.isfinite(times))
-            each, last = _distinct(self.log_steps.live[first:][known])
-            at, held = self._places(each)
-            last = known[last]
-        self._times.put(at, times[last[held]])
+        newest = _newest(self.log_steps.live[first:], self.log_times.live[first:])
+        self._times.put(at, np.fmax(self._times.live[at], newest[held]))
 
     def _places(self, each: Ints) -> tuple[Ints, NDArray[np.bool_]]:
         """Positions of those of these increasing steps that are rows, and which these are."""
@@ -302,6 +297,17 @@ def _distinct(steps: Ints) -> tuple[Ints, Ints]:
         return steps[last], last
     each, first = np.unique(steps[::-1], return_index=True)
     return each, len(steps) - 1 - first
+
+
+def _newest(steps: Ints, times: Floats) -> Floats:
+    """The greatest time at each different step, in the order of the steps; NaN where there is none."""
+    if not len(steps):
+        return np.empty(0)
+    if (steps[1:] < steps[:-1]).any():
+        order = np.argsort(steps, kind="stable")
+        steps, times = steps[order], times[order]
+    starts = np.flatnonzero(np.append(True, steps[1:] > steps[:-1]))
+    return np.fmax.reduceat(times, starts)
 
 
 def _counted(each: Ints, gained: list[Ints]) -> tuple[Ints, list[Ints]]:

@@ -144,7 +144,7 @@ class StoredTable(ColumnTable):
         if key in self._keys[0]:
             yield self.column(key).presence, self._keys[0][key].rank
         if key in self._keys[1]:
-            yield self.presence(self._keys[1][key].presence), None
+            yield self.presence(self._keys[1][key].presence), self._keys[1][key].rank
 
     def count(self, key: str) -> int:
         """As `ColumnTable`."""
@@ -204,7 +204,15 @@ class StoredTable(ColumnTable):
                 raise SidecarDamaged(f"{len(rows)} row numbers for {head.count} points")
         elif not 0 <= head.start <= head.start + head.count <= max(self.row_count, head.start):
             raise SidecarDamaged(f"points {head.start}+{head.count} of {self.row_count} rows")
-        return Presence(self.rows.pieces, head.start, head.count, rows)
+        return Presence(self.rows.pieces, head.start, head.count, rows, head.owner, self._owners(head))
+
+    def _owners(self, head: PresenceHead) -> Array[np.int64] | None:
+        if head.owners is None:
+            return None
+        owners = StoredArray.ints(self.parts, head.owners)
+        if len(owners) != head.count:
+            raise SidecarDamaged(f"{len(owners)} sources of {head.count} points")
+        return owners
 
     def _decoded_keys(self) -> tuple[dict[str, ColumnHead], dict[str, OtherHead]]:
         keys = decode_json(self.head.keys, list[str])

@@ -114,11 +114,9 @@ class ColumnTable:
         owners = ((name, owner) for name in self.names for _, owner in self.presences(shown[name]))
         return [name for name, owner in owners if owner == rank]
 
-    def holds(self, key: str, step: int, rank: int) -> bool:
-        """Whether what a source of this rank says of an escaped key at a step is served; only of tables by step."""
-        return any(
-            presence.stands_at(step) for presence, owner in self.presences(key) if owner is None or owner == rank
-        )
+    def holds(self, key: str, step: int, source: int) -> bool:
+        """Whether what a source says of an escaped key at a step is served; only of tables by step."""
+        return any(presence.stands_at(step, source) for presence, _ in self.presences(key))
 
     @property
     def by_step(self) -> bool:

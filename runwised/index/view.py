@@ -5,8 +5,8 @@ When a later row goes back to a step that was already logged, the rows from that
 took them back. The rows that are left, the *served* rows, have strictly increasing steps, and are counted by
 *position*, from 0 without gaps. Every method here speaks of served rows unless it says otherwise.
 
-Where each key takes back its own points (`Table.by_step`), what was logged one by one is a *record*, a row is a step with
-all that is served of its records, and its number is the step. Elsewhere rows and records are the same.
+Where each key takes back its own points (`Table.by_step`), what was logged one by one is a *record*, a row is a step
+with all that is served of its records, and its number is the step. Elsewhere rows and records are the same.
 
 Names. `names` are what a person sees: the plain path ``opt.lr``. Only where two different paths print alike does the
 one with a dot inside an element show its escaped form ``opt\\.lr``.
@@ -22,7 +22,9 @@ import msgspec
 
 from runwised.formats.record import Alert, Definition, Floats, Ints, Row, Text
 
-State: TypeAlias = Literal["running", "finished", "failed", "crashed", "killed", "preempted", "empty", "unknown"]
+State: TypeAlias = Literal[
+    "running", "finished", "failed", "crashed", "killed", "preempted", "ended", "empty", "unknown"
+]
 
 
 class Stats(msgspec.Struct, kw_only=True):
@@ -197,6 +199,7 @@ class Condition(NamedTuple):
     """What a run is doing, and how that is known."""
 
     state: State
+    """``ended``: it is over, and its log is of a kind that does not say how."""
     proof: str
     """One short clause: ``exit code 0``, ``pid 4711 is gone``, ``no growth for 3 h, host trainbox``."""
     exit_code: int | None

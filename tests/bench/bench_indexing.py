@@ -24,11 +24,11 @@ TARGET = ">= 3, aim 4"
 
 START = """
 import sys
-from runwised.catalog.worker import Job, work
+from runwised.catalog.worker import Job, Source, work
 from runwised.formats import WANDB
 from runwised.formats.wandb_fast import PIECE_BYTES
 """
-INDEX = START + 'work(Job([(sys.argv[1], "wandb")], sidecar=""))'
+INDEX = START + 'work(Job([Source(sys.argv[1], "wandb")], sidecar=""))'
 READ = (
     START
     + """

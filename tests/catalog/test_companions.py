@@ -5,9 +5,11 @@ import pytest
 
 from runwised.catalog.companions import (
     DebugLog,
+    ends_in_traceback,
     oldest_file_at,
     parse_debug_log,
     read_debug_log,
+    read_event_name,
     read_last_words,
 )
 
@@ -63,3 +65,33 @@ def test_the_oldest_file_is_the_oldest_of_those_made_at_the_start(tmp_path: Path
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (moment, moment))
     assert oldest_file_at(str(tmp_path)) == 200
+
+
+TRACE = 'Traceback (most recent call last):\n  File "a.py", line 1\n'
+
+
+@pytest.mark.parametrize(
+    ("tail", "ends"),
+    [
+        (f"{TRACE}    x\nValueError: no\n", True),
+        (f"step 1 loss 2\n{TRACE}KeyError: 'x'\nsrun: error: node 3\n", True),
+        (f"{TRACE}KeyError: 'x'\nretrying\n" + "step 1 loss 2\n" * 9, False),
+        (TRACE, False),
+        ("step 1 loss 2\n", False),
+    ],
+)
+def test_a_console_ends_in_a_traceback_when_hardly_anything_follows(tmp_path: Path, tail: str, ends: bool) -> None:
+    console = tmp_path / "train.log"
+    console.write_text("step 0 loss 3\n" * 2000 + tail)
+    assert ends_in_traceback(str(console)) is ends
+    assert not ends_in_traceback(str(tmp_path / "none"))
+
+
+def test_the_name_of_an_event_file_says_who_writes_it() -> None:
+    assert read_event_name("/logs/events.out.tfevents.1795442254.node-3.lab.27929.12") == (
+        "node-3.lab",
+        27929,
+        1795442254,
+    )
+    assert read_event_name("events.out.tfevents.1795442254.vm") == (None, None, None)
+    assert read_event_name("/logs/metrics.jsonl") == (None, None, None)

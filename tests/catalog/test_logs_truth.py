@@ -18,8 +18,8 @@ pytestmark = pytest.mark.anyio
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "logs"
 CASES = sorted(path.name for path in FIXTURES.iterdir() if path.is_dir())
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-NO_RUN = {"txt_console/empty.log", "txt_console/notmetrics.log"}
-"""Text without a metric is no run."""
+NO_RUN = {"txt_console/empty.log", "txt_console/notmetrics.log", "jsonl_variants/empty.jsonl"}
+"""Text without a metric is no run, nor is a file whose name is all there is of it."""
 FREE_STEPS = {"txt_console/tqdm.err"}
 """What the steps of a bar that starts anew are is left to the reader."""
 

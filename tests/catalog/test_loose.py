@@ -91,6 +91,17 @@ def test_several_files_of_one_format_in_one_folder_are_a_run_each(tmp_path: Path
     }
 
 
+def test_of_several_files_the_one_with_a_general_name_is_a_view_of_its_folders_run(tmp_path: Path) -> None:
+    write(tmp_path, "logs/ppo/progress.csv", "logs/ppo/env.monitor.csv", "logs/ppo/events.tfevents.1")
+    write(tmp_path, "logs/two/progress.csv", "logs/two/other.csv")
+    assert runs(looked(tmp_path), tmp_path / "logs") == {
+        "ppo": ["ppo/events.tfevents.1", "ppo/progress.csv"],
+        "ppo/env.monitor": ["ppo/env.monitor.csv"],
+        "two/other": ["two/other.csv"],
+        "two/progress": ["two/progress.csv"],
+    }
+
+
 def test_files_that_differ_in_their_endings_are_one_run_unless_they_are_of_one_format(tmp_path: Path) -> None:
     write(tmp_path, "logs/a.jsonl", "logs/a.csv", "logs/slurm-1.out", "logs/slurm-1.err")
     assert runs(looked(tmp_path), tmp_path / "logs") == {

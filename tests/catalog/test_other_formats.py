@@ -41,7 +41,7 @@ class StepsReader:
 
 class Steps:
     name = "steps"
-    rewritten = console = together = False
+    rewritten = console = together = tells_end = False
 
     def matches(self, filename: str, head: bytes) -> bool:
         return filename.endswith(".steps") and head.strip() != b""

@@ -157,3 +157,12 @@ def test_a_console_that_names_the_signal_makes_a_crash_a_kill() -> None:
 )
 def test_lengths_of_time_are_told_in_one_unit(seconds: float, words: str) -> None:
     assert span(seconds) == words
+
+
+def test_a_log_that_cannot_say_how_it_ends_has_ended_unless_its_console_says_more() -> None:
+    silent = {"tells_end": False, "host": None, "written_at": NOW - HOUR}
+    assert state(**silent) == ("ended", "such logs do not say how they end, silent for 60 min")
+    assert state(**silent, lost_holder=Holder(9, None, False)) == ("ended", "pid 9 is gone")
+    proof = "such logs do not say how they end, silent for 60 min, its console ends with a traceback"
+    assert state(**silent, raised=True) == ("crashed", proof)
+    assert state(**silent, last_words="SIGTERM")[0] == "killed"

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runwised.formats.record import NO_STEP, Column, Other, Purge, Rows
+from runwised.index.growing_table import SourcesOverlap
 from runwised.index.run_index import RunIndex
-from runwised.index.sessions import SourcesOverlap
 
 KEYS = ("a", "b", "c")
 
@@ -214,6 +214,68 @@ def test_a_purge_takes_back_keys_that_never_log_again_unless_others_write_at_the
     beside.fold(Purge(0, 5))
     beside.fold(batch(rows(range(5), "c", 2.0), time=1e9 + 2))
     assert len(points(beside, "a")) == 9
+
+
+ARRIVALS = st.lists(st.tuples(st.integers(0, 2), RECORDS.filter(len).map(lambda records: records[:6])), max_size=8)
+"""Records of three sources, in the order they turn up."""
+
+
+def read(arrivals: Sequence[tuple[int, list[Record]]], ranks: Sequence[int], times: Sequence[float]) -> RunIndex:
+    """Fold what turned up as a catalog does: where sources overlap, all of them anew, one after the other."""
+
+    def begun() -> RunIndex:
+        index = RunIndex()
+        for number in range(3):
+            index.start_source(str(number), ranks[number])
+        return index
+
+    index = begun()
+    said: list[list[Rows]] = [[], [], []]
+    for number, records in arrivals:
+        count = sum(len(each.offsets) for each in said[number])
+        said[number].append(batch(records, count, times[number]))
+        try:
+            index.fold(said[number][-1], number)
+        except SourcesOverlap:
+            index = begun()
+            for source, batches in enumerate(said):
+                for each in batches:
+                    index.fold(each, source)
+    return index
+
+
+@pytest.mark.parametrize("ranks", [(0, 0, 0), (0, 1, 1), (0, 1, 2)])
+@pytest.mark.parametrize("times", [(1e9, 1e9, 1e9), (1e9, 1e9 + 4, 1e9 + 8), (1e9, 2e9, 3e9)])
+@given(arrivals=ARRIVALS)
+def test_in_what_order_sources_turn_up_makes_no_difference(
+    ranks: Sequence[int], times: Sequence[float], arrivals: list[tuple[int, list[Record]]]
+) -> None:
+    index = read(arrivals, ranks, times)
+    whole = read(sorted(arrivals, key=lambda arrival: arrival[0]), ranks, times)
+    assert said(index) == said(whole)
+    rows = [run.history.steps(0, run.history.row_count).tolist() for run in (index, whole)]
+    assert rows[0] == rows[1]
+    names = index.history.names
+    assert sorted(names) == sorted(whole.history.names)
+    assert [repr(index.history.stats(name)) for name in names] == [repr(whole.history.stats(name)) for name in names]
+    notes = [run.history.others["note"] for run in (index, whole) if "note" in run.history.others]
+    assert len({(note.count, note.last_step) for note in notes}) <= 1
+    # Whose last value was taken back, and so is not known, does depend on what was said before it.
+    assert len({note.last for note in notes} - {"null"}) <= 1
+    assert len(notes) != 1
+
+
+def test_a_row_without_a_step_comes_after_the_last_of_its_own_source() -> None:
+    index = sources((rows(range(5), "a", 1.0), 1e9), (rows(range(50, 60), "b", 2.0), 1e9), ranks=(0, 1))
+    index.fold(batch([Record(NO_STEP, {"a": 3.0}, False)], time=2e9), 0)
+    assert points(index, "a")[-1] == (5, "3.0")
+
+
+def test_statistics_name_rows_by_their_steps_once_rows_are_known_by_them() -> None:
+    index = sources((rows(range(7, 9), "a", 1.0), 1e9))
+    assert index.history.stats("a").last_row == 1
+    index.fold(batch([Record(8, {"b": 1.0}, False)], 2), 0)
+    assert index.history.stats("a").last_row == 8
 
 
 def test_curves_of_a_long_log_with_many_keys_a_step_are_exact(runs: Any) -> None:

@@ -41,6 +41,8 @@ class Store(Protocol):
 
     name: str
     """Shown as the source's format."""
+    tells_end: bool
+    """As of a format: whether its runs say when they end."""
 
     def matches(self, path: str) -> bool:
         """Whether this is such a store, by its name and a short look; never waits, never raises."""

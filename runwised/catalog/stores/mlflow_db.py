@@ -59,6 +59,7 @@ class MlflowDatabase:
     """See `runwised.catalog.stores.contract.Store`; keys are run uuids, offsets rowids of the table ``metrics``."""
 
     name = "mlflow-db"
+    tells_end = True
 
     def __init__(self, databases: Databases) -> None:
         self._databases = databases

@@ -55,6 +55,7 @@ class MlflowFolder:
     """See `runwised.catalog.stores.contract.Store`; a path is a run's folder, its only key is empty."""
 
     name = "mlflow"
+    tells_end = True
 
     def matches(self, path: str) -> bool:
         """By the name, a run id, and what MLflow makes in each run's folder; nothing below ``.trash``."""

@@ -56,6 +56,7 @@ class TrackioDatabase:
     """See `runwised.catalog.stores.contract.Store`; keys are run ids (or names), offsets ids in ``metrics``."""
 
     name = "trackio"
+    tells_end = False
 
     def __init__(self, databases: Databases) -> None:
         self._databases = databases
