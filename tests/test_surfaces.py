@@ -43,6 +43,12 @@ QUESTIONS = [
     f"compare {FINISHED} {FAILED} -f loss",
     f"export {FAILED} --format csv",
     f"export {FAILED}",
+    "list --where min(train/loss)<9 --sort=-step",
+    "list -w val/loss@best<1e9 --match f --format json",
+    "find lr",
+    "find fx* --format json",
+    "best train/loss --min",
+    "best val/loss -n 1 --max -w step>0 --format json",
     "sources",
     f"sources {FAILED} --format json",
     "local elsewhere/metrics.jsonl",
@@ -51,7 +57,15 @@ QUESTIONS = [
     "tb elsewhere",
     "tb -d elsewhere/runs -r exp_a --stats --format json",
 ]
-ERRORS = {"run nothing-like-it": 3, "run fx": 4, f"history {FINISHED} -k no/such": 3, "local nowhere": 3, "tb": 3}
+ERRORS = {
+    "run nothing-like-it": 3,
+    "run fx": 4,
+    f"history {FINISHED} -k no/such": 3,
+    "local nowhere": 3,
+    "tb": 3,
+    "list -w loss": 2,
+    "best no/such": 3,
+}
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,12 @@ Keys: TypeAlias = Annotated[
     ),
 ]
 
+Condition: TypeAlias = Annotated[
+    Word | None,
+    Meta(description="Only runs for which this holds (EXPR).", extra={"flags": ("-w", "--where")}),
+]
+"""See `runwise_protocol.expression`."""
+
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="ask"):
     """Base of every request."""

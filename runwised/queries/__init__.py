@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from runwise_protocol.queries.about import ShowConfig, ShowNotes
+from runwise_protocol.queries.best import RankRuns
 from runwise_protocol.queries.compare import Compare
+from runwise_protocol.queries.find import FindRuns
 from runwise_protocol.queries.history import History
 from runwise_protocol.queries.live import Live
 from runwise_protocol.queries.local import Local, TensorBoard
@@ -24,9 +26,11 @@ from runwise_protocol.queries.sources import ListSources
 from runwise_protocol.query import Form, Query, Reply
 
 from runwised.queries import (
+    best,
     compare,
     config,
     export,
+    find,
     history,
     keys,
     live,
@@ -68,7 +72,7 @@ class Handler(NamedTuple):
 
 
 HANDLERS: dict[type[Query], Handler] = {
-    ListRuns: Handler(runs.answer, runs.render, "none", listed("runs")),
+    ListRuns: Handler(runs.answer, runs.render, "none", listed("runs"), about=runs.about),
     Latest: Handler(run.answer, run.render, "short", keyed("metrics")),
     ShowRun: Handler(run.answer, run.render, "short", keyed("metrics")),
     ListKeys: Handler(keys.answer, keys.render, "whole", listed("keys")),
@@ -84,5 +88,7 @@ HANDLERS: dict[type[Query], Handler] = {
     ListSources: Handler(sources.answer, sources.render, "none", listed("sources")),
     Local: Handler(local.answer, local.render, "whole", local.objects, about=local.about),
     TensorBoard: Handler(local.answer, local.render, "whole", local.objects, about=local.about),
+    FindRuns: Handler(find.answer, find.render, "none", listed("runs")),
+    RankRuns: Handler(best.answer, best.render, "short", listed("runs"), about=best.about),
 }
 """One line per query."""

@@ -57,16 +57,29 @@ class Board(NamedTuple):
         return ("lowest" if self.side == "min" else "highest") if self.guessed else "best"
 
 
-def board_of(runs: Sequence[RunView], config: RunwiseConfig) -> Board | None:
-    """The runs by the main metric of most of the first ones; None when they have none."""
-    favoured = Counter(key for run in runs[:_LOOKED_AT] if (key := main_metric(run, config)))
-    if not favoured:
-        return None
-    key = favoured.most_common(1)[0][0]
-    sides = (direction(key, run, config) for run in runs[:_LOOKED_AT])
-    side, guessed = next((found for found in sides if found[0]), (None, False))
+def board_of(runs: Sequence[RunView], config: RunwiseConfig, key: str | None = None) -> Board | None:
+    """The runs by a metric, by default the main one of most of the first runs; None when they have none."""
+    if key is None:
+        favoured = Counter(key for run in runs[:_LOOKED_AT] if (key := main_metric(run, config)))
+        if not favoured:
+            return None
+        key = favoured.most_common(1)[0][0]
+    side, guessed = side_of(runs[:_LOOKED_AT], key, config)
     standings = ((run.id, _standing(run, key, side)) for run in runs)
     return Board(key, side, guessed, {run_id: found for run_id, found in standings if found})
+
+
+def side_of(runs: Sequence[RunView], key: str, config: RunwiseConfig) -> tuple[Direction | None, bool]:
+    """Which of a metric's values is best, and whether that is a guess: what one of the runs knows goes before it."""
+    guess: tuple[Direction | None, bool] = (None, False)
+    for run in runs:
+        if guess[0] and not run.definitions:
+            continue
+        side, guessed = direction(key, run, config)
+        if side and not guessed:
+            return side, False
+        guess = (side, guessed) if side else guess
+    return guess
 
 
 def _standing(run: RunView, key: str, side: Direction | None) -> Standing | None:

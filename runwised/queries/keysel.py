@@ -65,9 +65,11 @@ _LOWER = {
 }
 _HIGHER = {
     *("acc", "accuracy", "f1", "fscore", "auc", "auroc", "auprc", "ap", "map", "precision", "recall", "bleu", "rouge"),
-    *("reward", "rewards", "return", "returns", "score", "iou", "miou", "dice", "psnr", "ssim", "r2", "mcc", "kappa"),
-    *("ndcg", "mrr", "correct", "success", "winrate", "exact", "em", "top1", "top5", "spearman", "pearson"),
+    *("rew", "reward", "rewards", "return", "returns", "score", "iou", "miou", "dice", "psnr", "ssim", "r2", "mcc"),
+    *("kappa", "ndcg", "mrr", "correct", "success", "winrate", "exact", "em", "top1", "top5", "spearman", "pearson"),
 }
+_AIMS = {"rew", "reward", "rewards", "return", "returns"}
+"""Where a run logs one of these, that is what it is for, and its losses are means."""
 _ASIDE = {"lr", "grad", "grads", "gradient", "weight", "weights", "scale", "coef"}
 """Words that make a metric something else than what its other words say (``loss_scale``)."""
 _REMEMBERED = 10_000
@@ -165,6 +167,8 @@ def _rank(name: str, run: RunView, config: RunwiseConfig, chosen: Mapping[str, i
         name.startswith(prefix) for prefix in config.schema.validation_sets
     )
     depth = 4 if name.count("/") + name.count(".") > 1 else 0
+    if _AIMS & set(words(name)):
+        return 1 + depth
     return 1 + depth + (0 if validation else 1) + (0 if side == "min" else 2)
 
 

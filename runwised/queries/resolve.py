@@ -20,8 +20,8 @@ _PLAIN = re.compile(r"[\w./:@+][\w./:@+-]{0,31}", re.ASCII)
 
 
 def resolve(ref: str | None, view: ProjectView) -> RunView:
-    """The run a reference means: exact id, exact name, the last folders of one id that is a path, or the beginning of
-    one id or of one name.
+    """The run a reference means: exact id, exact name, the last folders of one id that is a path, the beginning of
+    one id or of one name, or the file or folder of one of its sources.
 
     None means the run that was started last. The name of a run's folder (``run-20240131_120000-ID``) will do too.
     Raises RunwiseError: AMBIGUOUS when several runs are meant, NOT_FOUND when none is.
@@ -49,6 +49,12 @@ def _readings(ref: str, runs: Sequence[RunView]) -> Iterable[list[RunView]]:
         yield [run for run in runs if run.id.endswith(f"/{ref}")]
         yield [run for run in runs if run.id.startswith(ref)]
         yield [run for run in runs if run.name.startswith(ref)]
+        yield [run for run in runs if any(_is_at(source.path, ref.rstrip("/")) for source in run.sources)]
+
+
+def _is_at(path: str, ref: str) -> bool:
+    """Whether a source is the file, or lies in the folder, that the end of its path names."""
+    return f"/{path}".endswith(f"/{ref}") or f"/{ref}/" in f"/{path}"
 
 
 def _ambiguous(ref: str, found: Sequence[RunView], view: ProjectView) -> RunwiseError:
@@ -78,25 +84,37 @@ def handles(runs: Sequence[RunView], view: ProjectView) -> dict[str, str]:
     """The `handle` of each of several runs, by id."""
     names = Counter(run.name for run in view.runs)
     ids = [run.id for run in view.runs]
-    return {run_id: _handle(run_id, name, names, ids) for run_id, name in ((run.id, run.name) for run in runs)}
+    return {run.id: _handle(run, names, ids) for run in runs}
 
 
-def _handle(run_id: str, name: str, names: Mapping[str, int], ids: Sequence[str]) -> str:
-    if name != run_id and names[name] == 1 and _PLAIN.fullmatch(name) and name not in ids:
+def _handle(run: RunView, names: Mapping[str, int], ids: Sequence[str]) -> str:
+    name = run.name
+    if name != run.id and names[name] == 1 and _PLAIN.fullmatch(name) and name not in ids:
         return name
-    return short_id(run_id, ids, names)
+    is_made_up = not run.sources or run.sources[0].format.startswith(_MAKERS)
+    return short_id(run.id, ids, names) if is_made_up else run.id
 
 
-_RANDOM = 8
-"""Characters of an id that W&B makes up."""
+def called(ids: Iterable[str], view: ProjectView) -> list[tuple[RunView, str]]:
+    """The runs with these ids, in that order, each with its `handle`."""
+    wanted = dict.fromkeys(ids)
+    runs = {run.id: run for run in view.runs if run.id in wanted}
+    known = handles(list(runs.values()), view)
+    return [(runs[run_id], known[run_id]) for run_id in wanted]
+
+
+_MADE_UP = re.compile(r"[^\W_]{8}|[0-9a-f]{32}", re.ASCII)
+"""An id as W&B, or as MLflow and trackio make it up."""
+_MAKERS = ("wandb", "mlflow", "trackio")
+"""What the formats of logs begin with whose writers make ids up; elsewhere they are names of files and folders."""
 
 
 def short_id(run_id: str, ids: Iterable[str], names: Iterable[str] = ()) -> str:
     """The beginning of an id, four characters or more, that no other id begins with and no run is called.
 
-    Only ids as W&B makes them up are cut: one that a person chose says something.
+    Only ids that were made up are cut: one that a person chose says something.
     """
-    if len(run_id) != _RANDOM or not run_id.isalnum():
+    if not _MADE_UP.fullmatch(run_id):
         return run_id
     others = [other for other in ids if other != run_id]
     for length in range(4, len(run_id)):

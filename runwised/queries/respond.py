@@ -17,7 +17,7 @@ from runwised.queries.resolve import handle, resolve
 from runwised.queries.tabular import json_line, objects_csv, plain
 from runwised.render.page import Page
 
-_COUNTS = ("limit", "samples", "tail")
+_COUNTS = ("limit", "samples", "tail", "top")
 """Fields that say how much is wanted: where one is given, the default budget does not bind."""
 _HUMAN = 4
 """A person's page may cost more by this factor: alignment and sparklines are for the eye, which pays nothing."""

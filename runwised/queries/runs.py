@@ -10,32 +10,47 @@ import msgspec
 from runwise_protocol.queries.runs import ListRuns, RunEntry, RunList, SourceEntry
 
 from runwised.index.view import RunView
+from runwised.queries.about import About
 from runwised.queries.asked import asked
 from runwised.queries.board import Board, Standing, board_of, spelled, written
+from runwised.queries.filters import Chosen, listed, sorted_by, title
 from runwised.queries.glance import Moment, latest, spark
 from runwised.queries.keysel import main_metric, shown_as
 from runwised.queries.onward import whole_listing
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, handles
 from runwised.render.layout import short
-from runwised.render.numbers import duration, number, plural
+from runwised.render.numbers import duration, number
 from runwised.render.page import Page
 from runwised.render.untrusted import clean
 
 _ROW_TOKENS = 10
 """No line of the table costs less."""
+_FOUND = "found"
+"""Where a reply holds the runs themselves, for the text: to choose among all runs twice costs twice."""
 _COLORS = {"running": "cyan", "finished": "green", "failed": "red", "crashed": "red", "killed": "yellow"}
 
 
 def answer(query: ListRuns, view: ProjectView) -> RunList:
-    """All runs, or those in one state, newest first."""
-    found = _asked_for(query, view)
-    kept = found[: query.limit] if query.limit else found
-    return RunList(runs=[entry(run) for run in kept], total=len(found), unindexed=view.unindexed)
+    """All runs, or those that were asked for, newest first unless another order was. Raises RunwiseError."""
+    found = listed(query, view)
+    kept = found.runs[: query.limit] if query.limit else found.runs
+    reply = RunList(
+        runs=[entry(run) for run in kept],
+        total=len(found.runs),
+        unindexed=view.unindexed,
+        filtered=found.filtered,
+        undecided=found.undecided,
+    )
+    reply.__dict__[_FOUND] = found
+    return reply
 
 
-def _asked_for(query: ListRuns, view: ProjectView) -> Sequence[RunView]:
-    return [run for run in view.runs if query.state is None or run.condition.state == query.state]
+def about(query: ListRuns, view: ProjectView) -> About:
+    """What is waited for: nothing, unless values decide which runs are listed."""
+    if query.where is None and query.sort is None:
+        return About([], "none")
+    return About([run for run in view.runs if not run.indexed], "short")
 
 
 def entry(run: RunView) -> RunEntry:
@@ -67,16 +82,17 @@ def iso(seconds: float | None) -> str | None:
 
 def render(reply: RunList, page: Page, query: ListRuns, view: ProjectView) -> None:
     """A line that names the best run, then one line a run."""
-    every = _asked_for(query, view)
+    found: Chosen = reply.__dict__[_FOUND]
+    every = found.runs
     if not every:
-        page.line(_nothing(query, view), priority=100)
+        page.line(_nothing(found, query, view), priority=100)
         return
-    board = board_of(every, view.config)
+    board = board_of(every, view.config, sorted_by(query, view))
     runs = every[: len(reply.runs)]
     fit = len(runs) if page.room is None else min(len(runs), page.room // _ROW_TOKENS + 1)
     rest = reply.total - fit
     again = whole_listing(view, asked(msgspec.structs.replace(query, limit=reply.total)), reply.total)
-    page.line(_title(every, board, view, page), priority=95)
+    page.line(_title(title(query, found), found.runs, board, view, page), priority=95)
     head, rows = _table(board, runs[:fit], page, query, view)
     page.table(head, rows, priority=80, more=lambda dropped: f"{dropped + rest} more: {again}")
     if rest and fit == len(runs):
@@ -85,26 +101,29 @@ def render(reply: RunList, page: Page, query: ListRuns, view: ProjectView) -> No
         page.line(f"! {reply.unindexed} of {len(view.runs)} runs not indexed yet: curves and best follow", priority=90)
 
 
-def _nothing(query: ListRuns, view: ProjectView) -> str:
-    if query.state is None or not view.runs:
+def _nothing(found: Chosen, query: ListRuns, view: ProjectView) -> str:
+    if not view.runs:
         return f"no runs under {clean(view.root)}"
-    states = Counter(run.condition.state for run in view.runs)
-    return f"no {clean(query.state)} runs; there are " + ", ".join(f"{n} {state}" for state, n in states.items())
+    counts = Counter(run.condition.state for run in view.runs)
+    states = "there are " + ", ".join(f"{n} {state}" for state, n in counts.items())
+    if query.state is not None and msgspec.structs.replace(query, state=None, limit=None) == ListRuns():
+        return f"no {clean(query.state)} runs; {states}"
+    return f"{title(query, found)}; {states}"
 
 
-def _title(runs: Sequence[RunView], board: Board | None, view: ProjectView, page: Page) -> str:
+def _title(counted: str, runs: Sequence[RunView], board: Board | None, view: ProjectView, page: Page) -> str:
     """How many runs, and the best of all of them, shown or not."""
-    title = plural(len(runs), "run")
-    if not board or not board.champion or len(board.standings) < 2:
-        return title
-    best = board.standings[board.champion].best
-    run = next(run for run in runs if run.id == board.champion)
+    champion = board.champion if board and len(board.standings) > 1 else None
+    if not board or not champion:
+        return counted
+    best = board.standings[champion].best
+    run = next(run for run in runs if run.id == champion)
     spec = shown_as(board.key, view.config).format
     values = [found.best.value for found in board.standings.values() if found.best and found.ranked]
     cells = spelled(values, spec, page.dress, scale=False)[1]
     said = f"{board.extreme} {short(board.key)} {written(best, cells, None)} {handle(run, view)}"
     left = f", {board.unranked} not ranked: nan or inf at the end" if board.unranked else ""
-    return f"{title}; {said}{left}"
+    return f"{counted}; {said}{left}"
 
 
 def _table(

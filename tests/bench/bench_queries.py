@@ -1,23 +1,30 @@
-"""Questions asked inside the process, of a run of 200,000 rows and 7 metrics whose index is in memory."""
+"""Questions asked inside the process: of a run of 200,000 rows and 7 metrics whose index is in memory, and of 1,000
+runs whose indexes are sidecars on disk, as the daemon holds them."""
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import anyio
 import numpy as np
-from runwise_protocol.queries import Export, History, Latest, ListKeys, ListRuns, ShowRun, ShowStats
+from runwise_protocol.queries import Export, History, Latest, ListKeys, ListRuns, RankRuns, ShowRun, ShowStats
 from runwise_protocol.query import Look, Query
 
+from runwised.catalog.catalog import Catalog
 from runwised.formats.record import Alert, Column, Definition, Row, Rows, Text
 from runwised.index.run_index import RunIndex
 from runwised.index.view import Condition, Line, Rewind, Source, Table
 from runwised.queries.asked import asked
 from runwised.queries.export import stream
+from runwised.queries.project import PlaceView, ProjectView
 from runwised.queries.respond import respond
 from runwised.settings import RunwiseConfig
 from tests.bench.harness import Report, calls
@@ -27,6 +34,8 @@ BATCH = 4096
 START = 1_700_000_000.0
 ASKED = 300
 """Times each question is asked."""
+RUNS, STEPS = 1000, 100
+"""Runs among which a question chooses, and rows of each."""
 
 
 @dataclass
@@ -58,6 +67,7 @@ class IndexedRun:
     alerts: Sequence[Alert] = ()
     rewinds: Sequence[Rewind] = ()
     damage: Mapping[str, int] = field(default_factory=dict)
+    from_console: Sequence[str] = ()
 
     @property
     def history(self) -> Table:
@@ -68,6 +78,9 @@ class IndexedRun:
         return self.index.system
 
     def rows(self, start: int, stop: int) -> Iterator[tuple[int, Row]]:
+        raise NotImplementedError("there is no source to read back from")
+
+    def records(self, start: int, stop: int) -> Iterator[tuple[int, Row]]:
         raise NotImplementedError("there is no source to read back from")
 
     def console(self, *, newest_first: bool = False) -> Iterator[Line]:  # noqa: ARG002
@@ -87,6 +100,7 @@ class Project:
     config: RunwiseConfig = field(default_factory=RunwiseConfig)
     unindexed: int = 0
     notes: Sequence[str] = ()
+    places: Sequence[PlaceView] = ()
 
 
 def metrics() -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
@@ -126,12 +140,72 @@ def run(report: Report) -> None:
         _asked(report, view, history, "text")
         _asked(report, view, history, "json")
     _exported(report, view)
+    with tempfile.TemporaryDirectory() as folder:
+        anyio.run(_among_many, report, Path(folder))
 
 
 def _asked(report: Report, view: Project, query: Query, form: Any, target: str = "") -> None:
-    look = Look(form=form)
-    seconds = statistics.median(_seconds(lambda: "".join(respond(query, view, look).chunks)) for _ in range(ASKED))
-    report.row(f"{asked(query)} as {form}, p50, ms", seconds * 1e3, target=target)
+    report.row(f"{asked(query)} as {form}, p50, ms", _p50(view, query, Look(form=form), ASKED), target=target)
+
+
+def _p50(view: ProjectView, query: Query, look: Look, times: int) -> float:
+    """Milliseconds of CPU time."""
+    return 1e3 * statistics.median(_seconds(lambda: "".join(respond(query, view, look).chunks)) for _ in range(times))
+
+
+async def _among_many(report: Report, folder: Path) -> None:
+    """`best` and `list --where` over many runs, against a loop that reads every log for the least value."""
+    _log(folder / "project")
+    for opened in range(2):  # the second one has nothing but the sidecars that the first one wrote
+        catalog = Catalog(folder / "cache")
+        view = await catalog.view(str(folder / "project"), {})
+        view = await catalog.indexed(view, [run.id for run in view.runs])
+        assert sum(run.indexed for run in view.runs) == RUNS
+        if opened:
+            theirs = 1e3 * calls(lambda: _least(folder / "project"), 3).cpu
+            for query in (
+                RankRuns(key="val/loss"),
+                RankRuns(key="val/loss", where="min(train/loss) < .5", top=20),
+                ListRuns(where="val/loss < .2 and not nan(*)"),
+                ListRuns(where="config.lr < .1 and val/loss < 1"),
+                ListRuns(),
+            ):
+                ours = _p50(view, query, Look(), 50)
+                target = "" if query == ListRuns() else "20 ms"
+                report.row(f"{asked(query)}: {RUNS} runs, ms", ours, theirs, ours / theirs, target)
+        await catalog.close()
+
+
+def _log(root: Path) -> None:
+    """Many runs, each a JSONL with a configuration beside it."""
+    rng = np.random.default_rng(7)
+    for number in range(RUNS):
+        folder = root / "logs" / f"exp{number:04}"
+        folder.mkdir(parents=True)
+        floor = rng.random()
+        rows = [
+            {
+                "step": step,
+                "train/loss": floor + 3 * 0.96**step,
+                "val/loss": floor + 3 * 0.97**step + 0.01 * rng.random(),
+                "lr": 1e-4,
+                "acc": 1 - floor,
+                "grad_norm": rng.random(),
+            }
+            for step in range(STEPS)
+        ]
+        (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        (folder / "config.json").write_text(json.dumps({"lr": rng.random(), "optimizer": "adamw"}))
+        for path in (*folder.iterdir(), folder):
+            os.utime(path, (START, START))
+
+
+def _least(root: Path) -> list[tuple[float, str]]:
+    found = []
+    for path in root.glob("logs/*/metrics.jsonl"):
+        with path.open() as lines:
+            found.append((min(json.loads(line)["val/loss"] for line in lines), path.parent.name))
+    return sorted(found)
 
 
 def _seconds(function: Callable[[], object]) -> float:

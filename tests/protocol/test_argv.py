@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runwise_protocol.argv import LOOK, Parsed, parse
 from runwise_protocol.errors import RunwiseError
-from runwise_protocol.queries import BY_COMMAND, QUERIES, Compare, History, ListRuns, Log, Raw, ShowRun
+from runwise_protocol.queries import BY_COMMAND, QUERIES, Compare, History, ListRuns, Log, RankRuns, Raw, ShowRun
 from runwise_protocol.query import Look
 from runwise_protocol.schema import Parameter, parameters
 
@@ -118,6 +118,8 @@ def test_every_valid_line_is_understood_at_once(argv: list[str]) -> None:
         ("history -k loss,lr -k val/* abc", History(run="abc", keys=("loss", "lr", "val/*")), {}),
         ("history --from -5 --to=-1 --for agent", History(start=-5, end=-1), {"dress": "agent"}),
         ("raw --step -5: --row -3", Raw(step="-5:", row="-3"), {}),
+        ("list -w age<2d --sort=-loss --reverse", ListRuns(where="age<2d", sort="-loss", reverse=True), {}),
+        ("best val/loss --max -n 3", RankRuns(key="val/loss", max=True, top=3), {}),
         ("compare a,b c", Compare(runs=("a,b", "c")), {}),
         ("log --errors -- -odd", Log(run="-odd", errors=True), {}),
     ],

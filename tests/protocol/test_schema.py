@@ -21,7 +21,8 @@ def test_a_field_is_told_with_its_spelling_bounds_and_default() -> None:
     assert (known["samples"].kind, known["samples"].least, known["samples"].most) == ("integer", 1, 100_000)
     assert known["window"].default == 50
     assert parameters(Look)[0].choices == ("csv", "json", "jsonl", "md", "text")
-    assert [parameter.kind for parameter in parameters(ListRuns)] == ["integer", "text", "switch"]
+    kinds = {parameter.name: parameter.kind for parameter in parameters(ListRuns)}
+    assert (kinds["limit"], kinds["state"], kinds["no_spark"]) == ("integer", "text", "switch")
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.command)
@@ -67,7 +68,7 @@ def test_a_json_schema_has_the_fields_and_not_the_tag() -> None:
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.command)
 def test_what_a_json_schema_allows_a_request_takes(query: type[Query]) -> None:
     schema = json.loads(json.dumps(json_schema(query)))
-    fields = {"runs": ["a"]} if schema["required"] else {}
+    fields = {name: ["a"] if schema["properties"][name]["type"] == "array" else "a" for name in schema["required"]}
     fields |= {name: field["default"] for name, field in schema["properties"].items() if "default" in field}
     assert isinstance(checked(query, fields), query)
     with pytest.raises(msgspec.ValidationError):

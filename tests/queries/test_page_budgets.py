@@ -5,7 +5,8 @@ import random
 import warnings
 
 import pytest
-from runwise_protocol.queries import Compare, Latest, ListRuns, ListSources, Live, ShowNotes
+from runwise_protocol.expression_tree import quoted
+from runwise_protocol.queries import Compare, FindRuns, Latest, ListRuns, ListSources, Live, RankRuns, ShowNotes
 
 from runwised.formats.record import Alert
 from runwised.index.view import Condition, Source
@@ -48,11 +49,21 @@ def failed(run_of, at):
 
 @pytest.mark.parametrize("make", [wide, named, failed])
 @pytest.mark.parametrize("dress", ["agent", "human"])
-@pytest.mark.parametrize("budget", [20, 60, 350])
+@pytest.mark.parametrize("budget", [20, 50, 60, 350, 4000])
 def test_pages_about_whole_runs_cost_at_most_the_budget(make, dress, budget, run_of, project_of, ask):
     view = project_of(*(make(run_of, at) for at in range(4)))
     refs = tuple(run.id for run in view.runs)
-    for query in (ListRuns(), Latest(), Live(), ShowNotes(), ListSources(all=True), Compare(runs=refs)):
+    key = view.runs[0].history.names[0]
+    choosing = (
+        ListRuns(match="e", sort="-name"),
+        ListRuns(where=f"min({quoted(key)}) < 1e9 or name ~ '{HOSTILE[:200]}'", sort=key),
+        FindRuns(pattern="*"),
+        FindRuns(pattern="verylong"),
+        RankRuns(key=key, max=True),
+        RankRuns(key=key, min=True, where="running or not failed"),
+    )
+    plain = (ListRuns(), Latest(), Live(), ShowNotes(), ListSources(all=True), Compare(runs=refs))
+    for query in (*plain, *choosing):
         text = ask(query, view, budget=budget, dress=dress)
         assert len(ENCODING.encode_ordinary(text)) <= budget
         assert text.endswith("\n")

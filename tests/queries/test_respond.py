@@ -7,7 +7,9 @@ import pytest
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.queries import QUERIES
 from runwise_protocol.queries.about import ShowConfig
+from runwise_protocol.queries.best import RankRuns
 from runwise_protocol.queries.compare import Compare
+from runwise_protocol.queries.find import FindRuns
 from runwise_protocol.queries.history import History
 from runwise_protocol.queries.live import Live
 from runwise_protocol.queries.log import Log
@@ -22,6 +24,9 @@ from runwised.queries import HANDLERS
 from runwised.queries.asked import asked
 from runwised.queries.respond import budget, needed, respond
 from runwised.queries.tabular import csv_lines, finite, flat
+
+QUESTIONS = {Compare: Compare(runs=("a", "b")), FindRuns: FindRuns(pattern="a"), RankRuns: RankRuns(key="loss")}
+"""Of queries that cannot be asked without saying of what."""
 
 
 @pytest.fixture
@@ -39,7 +44,7 @@ def test_every_query_has_a_handler():
 
 @pytest.mark.parametrize("query", QUERIES, ids=[query.command for query in QUERIES])
 def test_every_query_is_answered_in_every_form_it_offers(query, view):
-    question = Compare(runs=("a", "b")) if query is Compare else query()
+    question = QUESTIONS.get(query) or query()
     for form in HANDLERS[query].forms:
         written = respond(question, view, Look(form=form))
         text = "".join(written.chunks)
@@ -57,7 +62,7 @@ def test_every_query_is_answered_in_every_form_it_offers(query, view):
 
 @pytest.mark.parametrize("query", QUERIES, ids=[query.command for query in QUERIES])
 def test_every_answer_in_text_keeps_its_budget(query, view):
-    question = Compare(runs=("a", "b")) if query is Compare else query()
+    question = QUESTIONS.get(query) or query()
     if HANDLERS[query].stream is None:
         for dress in ("agent", "human"):
             text = "".join(respond(question, view, Look(budget=20, dress=dress)).chunks)

@@ -58,7 +58,7 @@ def test_a_person_sees_it_aligned(runs, project_of, ask):
 
 def test_json_holds_every_run(runs, project_of, ask):
     found = json.loads(ask(ListRuns(), project_of(*runs), form="json"))
-    assert list(found) == ["runs", "total", "unindexed"]
+    assert list(found) == ["runs", "total", "unindexed", "filtered", "undecided"]
     assert found["total"] == 6
     assert found["runs"][2] == {
         "id": "c3fe0000",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from runwise_protocol.queries.about import ShowConfig, ShowNotes
+from runwise_protocol.queries.best import RankRuns
 from runwise_protocol.queries.compare import Compare
+from runwise_protocol.queries.find import FindRuns
 from runwise_protocol.queries.history import History
 from runwise_protocol.queries.live import Live
 from runwise_protocol.queries.local import Local, TensorBoard
@@ -34,6 +36,8 @@ AnyQuery: TypeAlias = (
     | ListSources
     | Local
     | TensorBoard
+    | FindRuns
+    | RankRuns
 )
 """Every request, told apart on the wire by its ``ask`` field."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from runwise_protocol.query import Count, Query, Reply, Word
+from runwise_protocol.query import Condition, Count, Query, Reply, Word
 
 
 class SourceEntry(msgspec.Struct, kw_only=True):
@@ -48,10 +48,17 @@ class RunList(Reply, kw_only=True):
     """Runs in the project that fit the question, shown or not."""
     unindexed: int = 0
     """Runs that are still being indexed."""
+    filtered: int = 0
+    """Runs in the project that do not fit the question."""
+    undecided: int = 0
+    """Of these, runs without a value that ``where`` asks about."""
 
 
 class ListRuns(Query, frozen=True, kw_only=True, tag="list"):
-    """List the project's runs, newest first: name, state, step, age, main metric with its trend."""
+    """List the project's runs, newest first: name, state, step, age, main metric with its trend.
+
+    EXPR is such as: min(val/loss) < 2 and (config.lr = 3e-4 or tag ~ base) and not nan(grad/*) and age < 2d.
+    """
 
     command: ClassVar = "list"
     reply: ClassVar = RunList
@@ -62,4 +69,15 @@ class ListRuns(Query, frozen=True, kw_only=True, tag="list"):
         Meta(description="Show at most this many runs.", extra={"flags": ("-n", "--limit")}),
     ] = None
     state: Annotated[Word | None, Meta(description="Only runs in this state.")] = None
+    where: Condition = None
+    sort: Annotated[
+        Word | None,
+        Meta(description="Least first: a metric, step, age, name, created, config.KEY …; -KEY: greatest first."),
+    ] = None
+    reverse: Annotated[bool, Meta(description="Turn the order around.")] = False
+    tag: Annotated[Word | None, Meta(description="Only runs with this tag.")] = None
+    group: Annotated[Word | None, Meta(description="Only runs of this group.")] = None
+    match: Annotated[Word | None, Meta(description="Only runs with this text in name, id, notes, tags or group.")] = (
+        None
+    )
     no_spark: Annotated[bool, Meta(description="Leave the trend out.")] = False
