@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from runwised.catalog.extras import Extras, SideConfigs, fill, last_values, old_exit, without_bookkeeping
+from runwised.catalog.extras import SideConfigs, last_values, old_exit, without_bookkeeping
+from runwised.catalog.named_run import NamedRun
 from runwised.catalog.output_log import find_output_log, goes_on_after
 from runwised.catalog.output_log import read_lines as read_lines_of_file
 from runwised.catalog.output_log import read_texts as read_texts_of_file
 from runwised.catalog.readback import read_lines, read_records, read_rows, read_texts
-from runwised.catalog.segment import Segment, Told, merge
+from runwised.catalog.segment import Segment
 from runwised.catalog.signs import LogSays, Signs
 from runwised.catalog.slot import HealedTable
 from runwised.catalog.stand_ins import find_stand_ins
-from runwised.catalog.tracked import TrackedRun
-from runwised.formats.record import Alert, Definition, Exit, Identity, Row, Text
+from runwised.formats.record import Alert, Definition, Exit, Row, Text
 from runwised.index.metadata import SourceState
 from runwised.index.run_index import IndexedRun
 from runwised.index.view import Condition, Line, Rewind, Source, Table
@@ -28,27 +28,23 @@ FOR_EVER = 1e300
 NOT_READ = Condition("unknown", "not read yet", None)
 
 
-class Run(TrackedRun):
+class Run(NamedRun):
     """See `runwised.index.view.RunView` for what the properties of that name say."""
 
     def __init__(self, root: str, segments: Sequence[Segment], signs: Signs) -> None:
         super().__init__(segments)
         self.root = root
-        self.label = ""
-        """What it goes by where its own id is not unique in the project; else empty."""
         self.current = NOT_READ
         self._signs = signs
-        self._extras = Extras(self.parts[-1].found.folder)
         self._side: SideConfigs | None = None
         self._linked: list[Segment] = []
-        self._told: Told | None = None
         self._last: tuple[int | None, float | None] | None = None
         self._history = HealedTable(self.slot, lambda index: index.history)
         self._system = HealedTable(self.slot, lambda index: index.system)
 
     def changed(self) -> None:
         """Something it is read from, or its index, is not what it was."""
-        self._told = None
+        super().changed()
         self._last = None
         self._signs.forget()
 
@@ -106,31 +102,6 @@ class Run(TrackedRun):
         return self._is_console and self.current.state == "ended" and not self.history.total_rows
 
     @property
-    def _is_console(self) -> bool:
-        return all(part.is_console for part in self.parts)
-
-    @property
-    def _is_wandb(self) -> bool:
-        return self.newest.format_name in ("", "wandb") or self._is_old
-
-    @property
-    def _is_old(self) -> bool:
-        """Whether it was written before 0.10, when the files beside the log said what now stands in it."""
-        return self.newest.format_name.startswith("wandb-")
-
-    @property
-    def told(self) -> Told:
-        """What the probes say."""
-        if self._told is None:
-            self._told = merge(self.parts)
-        return self._told
-
-    @property
-    def _identity(self) -> Identity:
-        said = self.slot.ask(lambda index: index.identity) if self.indexed else self.told.identity
-        return fill(said, self._extras.metadata.identity) if self._is_old else said
-
-    @property
     def _last_row(self) -> tuple[int | None, float | None]:
         """Step of the last served row, and the newest time in the log."""
         if self._last is None:
@@ -146,61 +117,6 @@ class Run(TrackedRun):
             else:
                 self._last = self.told.step, self.told.time
         return self._last
-
-    @property
-    def id(self) -> str:
-        """See `RunView`."""
-        return self.label or self.own_id
-
-    @property
-    def own_id(self) -> str:
-        """The run id, as the log says or else the names of its folder and file."""
-        return self.parts[0].said_id
-
-    @property
-    def name(self) -> str:
-        """See `RunView`."""
-        return self._identity.name or self.parts[0].found.title or self.id
-
-    @property
-    def project(self) -> str | None:
-        """See `RunView`."""
-        return self._identity.project or (None if self._is_wandb else os.path.basename(self.newest.found.folder))
-
-    @property
-    def entity(self) -> str | None:
-        """See `RunView`."""
-        return self._identity.entity
-
-    @property
-    def group(self) -> str | None:
-        """See `RunView`."""
-        return self._identity.group
-
-    @property
-    def job_type(self) -> str | None:
-        """See `RunView`."""
-        return self._identity.job_type
-
-    @property
-    def notes(self) -> str | None:
-        """See `RunView`."""
-        return self._identity.notes
-
-    @property
-    def tags(self) -> Sequence[str]:
-        """See `RunView`."""
-        return self._identity.tags or ()
-
-    @property
-    def sweep_id(self) -> str | None:
-        """See `RunView`."""
-        return self._identity.sweep_id
-
-    @property
-    def host(self) -> str | None:
-        """See `RunView`."""
-        return self._identity.host or self.facts.get("host")
 
     @property
     def created(self) -> float | None:
@@ -270,20 +186,9 @@ class Run(TrackedRun):
         return len(self._starts)
 
     @property
-    def indexed(self) -> bool:
-        """See `RunView`."""
-        return self.slot.filled
-
-    @property
     def step(self) -> int | None:
         """See `RunView`."""
         return self._last_row[0]
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """See `RunView`."""
-        said = self.slot.ask(lambda index: index.facts) if self.indexed else self.told.facts
-        return said if "program" in said or not self._is_wandb else {**self._extras.metadata.facts, **said}
 
     @property
     def config(self) -> Mapping[str, Any]:
