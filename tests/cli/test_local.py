@@ -92,6 +92,10 @@ def test_what_cannot_be_shown_is_told_in_one_line_with_a_hint(runwise: Command, 
     os.mkfifo(tmp_path / "pipe.jsonl")
     (tmp_path / "notes.txt").write_text("The loss went down.\n")
     (tmp_path / "empty").mkdir()
+    shutil.copytree(ROOT / EVENTS, tmp_path / "several")
+    for age, run in enumerate(RUNS):
+        for file in (tmp_path / "several" / run).iterdir():
+            os.utime(file, (1.7e9 - age, 1.7e9 - age))
     cases = {
         ("local", "note.txt"): (3, "note.txt: no such file or folder; nearest: notes.txt", "runwise local"),
         ("local", "empty"): (3, "no log of a known format in empty", "runwise sources --all"),
@@ -101,14 +105,14 @@ def test_what_cannot_be_shown_is_told_in_one_line_with_a_hint(runwise: Command, 
             "runwise sources --all",
         ),
         ("local", "pipe.jsonl"): (5, "pipe.jsonl: not a log but a pipe", "runwise local --help"),
-        ("local", EVENTS, "--stats"): (
-            *(4, f"{EVENTS} holds 4 runs: runs/exp_a/hp0, runs/exp_a, runs/exp_a/cmp_b, runs/exp_a/cmp_a"),
-            f"runwise local {EVENTS} -r runs/exp_a/hp0 --stats",
+        ("local", "several", "--stats"): (
+            *(4, f"several holds 4 runs: {', '.join(RUNS)}"),
+            f"runwise local several -r {RUNS[0]} --stats",
         ),
         ("tb", "a", "-d", "b"): (2, "two folders: a and b", "runwise tb a"),
     }
     for argv, (status, message, hint) in cases.items():
-        done = runwise(*argv, cwd=ROOT if EVENTS in argv else tmp_path)
+        done = runwise(*argv, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (status, "")
         assert done.stderr == f"error: {message}\nhint: {hint}\n"
     for command in ("local", "tb"):

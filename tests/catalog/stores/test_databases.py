@@ -192,7 +192,7 @@ def test_a_process_that_ends_without_closing_leaves_no_copy(path: Path, tmp_path
         "from runwised.catalog.stores.databases import Databases\n"
         "databases = Databases(sys.argv[2])\n"
         "ask = lambda connection, most: connection.execute('SELECT count(*) FROM points').fetchone()[0]\n"
-        "print(databases.query(sys.argv[1], ask), len(os.listdir(sys.argv[2])))\n"
+        "print(databases.query(sys.argv[1], ask), len(os.listdir(sys.argv[2])), flush=True)\n"
         "if not os.fork():\n"
         "    print(databases.query(sys.argv[1], ask), len(os.listdir(sys.argv[2])), flush=True)\n"
         "    sys.exit()\n"
