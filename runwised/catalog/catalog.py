@@ -177,9 +177,9 @@ class Catalog:
                     await self._saving.tidy(holdings.runs, at_once=True)
                     self._projects.pop(place)
                     continue
-                await holdings.refresh(BACKGROUND_SECONDS, settle=False)
+                await holdings.refresh(BACKGROUND_SECONDS)
                 while holdings.is_behind:
-                    await holdings.refresh(BACKGROUND_SECONDS, settle=False)
+                    await holdings.catch_up(BACKGROUND_SECONDS)
             self._refolder.set()
             await anyio.sleep((time.perf_counter() - started) * REST)
 

@@ -48,22 +48,29 @@ class Growth:
         self.owe = owe
         self._finished = anyio.Event()
 
-    async def bring_up(self, run: Run, pace: Pace) -> None:
-        """Do for a run what can be done within the time; what takes longer is put in the queue."""
+    async def bring_up(self, run: Run, pace: Pace, share: float = NEW_SHARE) -> bool:
+        """Do for a run what can be done within the time; what takes long is put in the queue.
+
+        A log never seen is read in `share` of the time. False: it is short, but there was no time left.
+        """
         if run in self.ingest:
-            return
+            return True
         if not run.slot.filled and not run.is_restored:
             await self._restore(run)
         if run.slot.filled and await self._go_on(run, pace):
-            return
+            return True
         run.slot.clear()
-        is_short = bool(run.logs) and run.size <= min(NEW_BYTES, self.inline_bytes)
-        if is_short and not pace.spent(NEW_SHARE) and await self.read_on(run, pace) and await self._go_on(run, pace):
-            return
+        is_short = bool(run.logs) and run.size <= min(NEW_BYTES, self.inline_bytes) and not run.is_dropped
+        in_time = is_short and not pace.spent(share)
+        if in_time and await self.read_on(run, pace) and await self._go_on(run, pace):
+            return True
         for part in run.parts:
             await part.read_probe()
+        if is_short and not in_time and not run.failures:
+            return False
         if run.size and run.logs and not run.failures and not run.is_dropped:
             self.ingest.put(run)
+        return True
 
     async def _go_on(self, run: Run, pace: Pace) -> bool:
         """Bring the index there is up to what is on disk; False when it is of no use any more."""

@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from runwised.catalog.discover import Discovery, Found
 from runwised.catalog.grouping import group, label, may_be_several, part_linked
-from runwised.catalog.growth import Growth
+from runwised.catalog.growth import NEW_SHARE, Growth
 from runwised.catalog.loose import Looked
 from runwised.catalog.pace import Pace
 from runwised.catalog.place import Place, Settled
@@ -67,7 +67,7 @@ class Holdings:
         self._clock = clock
         self._found: list[Found] = []
         self._segments: dict[str, Segment] = {}
-        self._open: tuple[Run, ...] = ()
+        self._open: dict[Run, None] = {}
         """Runs about which something may still change without a change of their files."""
         self._due: dict[Run, None] = {}
         """Runs that are not what is on disk, as far as is known."""
@@ -83,7 +83,7 @@ class Holdings:
         """Look at this run again, even if its files seem the same."""
         if run in self.runs:
             self._due[run] = None
-            self._open = self.runs
+            self._open[run] = None
 
     def project(self) -> Project:
         """The runs as they are, for one question."""
@@ -112,37 +112,43 @@ class Holdings:
             notes.append(self._growth.store.note)
         return notes
 
-    async def refresh(self, seconds: float, *, settle: bool = True) -> None:
-        """Look at every log, and read what is new, as far as the time allows.
-
-        Without `settle`, what runs are doing is worked out only once all have been looked into.
-        """
+    async def refresh(self, seconds: float) -> None:
+        """Look at every log, and read what is new, as far as the time allows."""
         async with self._lock:
             now = self._clock()
             await self._look(Pace(seconds), now)
             if self._due:
                 await self._bring_up(Pace(seconds))
-            if settle or not self._due:
-                await self._settle(Pace(seconds), now)
+            await self._settle(Pace(seconds), now)
 
-    async def _bring_up(self, pace: Pace) -> None:
+    async def catch_up(self, seconds: float) -> None:
+        """Read on where the last look stopped, without another one; what runs are doing is worked out at the end."""
+        async with self._lock:
+            await self._bring_up(Pace(seconds), 1.0)
+            if not self._due:
+                await self._settle(Pace(seconds), self._clock())
+
+    async def _bring_up(self, pace: Pace, share: float = NEW_SHARE) -> None:
         """Work on what is due: first what has an index already, then the newest."""
         due = sorted(self._due, key=lambda run: not run.slot.filled)
-        before = {run: _order(run) for run in due}
+        before: dict[Run, list[object]] = {}
         for start in range(0, len(due), AT_ONCE):
+            some = due[start : start + AT_ONCE]
+            before.update((run, _order(run)) for run in some)
             async with anyio.create_task_group() as tasks:
-                for run in due[start : start + AT_ONCE]:
-                    tasks.start_soon(self._bring_up_one, run, pace)
+                for run in some:
+                    tasks.start_soon(self._bring_up_one, run, pace, share)
             if pace.spent():
                 break
-        self._open = self.runs
+        self._open.update(dict.fromkeys(before))
         if any(_order(run) != order for run, order in before.items()):
             self._regroup()
 
-    async def _bring_up_one(self, run: Run, pace: Pace) -> None:
-        await self._growth.bring_up(run, pace)
+    async def _bring_up_one(self, run: Run, pace: Pace, share: float) -> None:
+        done = await self._growth.bring_up(run, pace, share)
         run.changed()
-        self._due.pop(run, None)
+        if done:
+            self._due.pop(run, None)
 
     async def _look(self, pace: Pace, now: float) -> None:
         self._heed_hints()
@@ -211,7 +217,7 @@ class Holdings:
             self._growth.drop(run)
         self._due.update(dict.fromkeys(run for run in runs if run not in before))
         self.runs = tuple(sorted(runs, key=lambda run: -run.newest.started))
-        self._open = self.runs
+        self._open = dict.fromkeys(self.runs)
         label(self.runs)
 
     def _run(self, parts: list[Segment], known: Run | None) -> Run:
@@ -230,7 +236,7 @@ class Holdings:
         for run in unsettled:
             run.settle(now)
             await pace.breathe()
-        self._open = tuple(run for run in self._open if not run.is_over)
+        self._open = {run: None for run in self._open if not run.is_over}
         self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")
 
 
