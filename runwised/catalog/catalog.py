@@ -22,6 +22,7 @@ from runwised.catalog.place import Place, Settings, Settled, locate
 from runwised.catalog.processes import Holders
 from runwised.catalog.run import Run
 from runwised.catalog.saving import Saving
+from runwised.catalog.stores import close_idle_stores, close_stores
 from runwised.catalog.watch import follow
 
 _log = logging.getLogger(__name__)
@@ -144,6 +145,7 @@ class Catalog:
         """Save what is worth saving, and give all files back."""
         await self._saving.tidy(self._runs(), at_once=True)
         self._growth.store.close()
+        await anyio.to_thread.run_sync(close_stores)
 
     def _runs(self) -> list[Run]:
         return [run for holdings in self._projects.values() for run in holdings.runs]
@@ -188,6 +190,7 @@ class Catalog:
         while True:
             await anyio.sleep(TIDY_SECONDS)
             await self._saving.tidy(self._runs())
+            await anyio.to_thread.run_sync(close_idle_stores)
 
     async def _follow(self) -> None:
         """Watch the folders where runs are or may begin, and those of running runs."""

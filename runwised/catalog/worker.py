@@ -18,6 +18,7 @@ import msgspec
 from runwised.catalog.feeds import Log, SourceChangedError, kind_named
 from runwised.catalog.spill import SpillRooms, Spool
 from runwised.catalog.store import SidecarFile, write_file
+from runwised.catalog.stores import close_stores
 from runwised.catalog.warm import Warm
 from runwised.formats.record import NO_HINTS, Hints
 from runwised.formats.wandb_fast import PIECE_BYTES
@@ -89,6 +90,7 @@ def _serve(job: Job, out: BinaryIO) -> None:
         done = Done(error=str(error) or type(error).__name__)
     except Exception as error:  # noqa: BLE001 - the boundary: what one log meets in a reader must not end the rest
         done = Done(error=f"{job.sources[-1].path}: cannot be indexed: {error!r}")
+    close_stores()  # a worker is ended by a signal, and copies of databases would outlive it
     done.size = sum(map(len, parts))
     out.write(json.dumps(msgspec.to_builtins(done)).encode() + b"\n")
     out.writelines(parts)

@@ -8,7 +8,16 @@ from runwised.catalog.stores.mlflow_db import MlflowDatabase
 from runwised.catalog.stores.mlflow_folder import MlflowFolder
 from runwised.catalog.stores.trackio_db import TrackioDatabase
 
-__all__ = ["STORES", "Piece", "Store", "StoreChangedError", "StoredRun", "close_stores", "find_store"]
+__all__ = [
+    "STORES",
+    "Piece",
+    "Store",
+    "StoreChangedError",
+    "StoredRun",
+    "close_idle_stores",
+    "close_stores",
+    "find_store",
+]
 
 _DATABASES = Databases()
 
@@ -19,6 +28,11 @@ STORES: tuple[Store, ...] = (MlflowFolder(), MlflowDatabase(_DATABASES), Trackio
 def find_store(path: str) -> Store | None:
     """The kind of store that is at `path`, or None."""
     return next((store for store in STORES if store.matches(path)), None)
+
+
+def close_idle_stores() -> None:
+    """Let go of databases nobody has asked for a while."""
+    _DATABASES.close_idle()
 
 
 def close_stores() -> None:
