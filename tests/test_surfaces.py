@@ -49,6 +49,11 @@ QUESTIONS = [
     "find fx* --format json",
     "best train/loss --min",
     "best val/loss -n 1 --max -w step>0 --format json",
+    f"diagnose {FAILED}",
+    f"diagnose {FINISHED} --format json",
+    f"diagnose {FAILED} --for human",
+    "health",
+    f"health {FINISHED} --format json",
     "sources",
     f"sources {FAILED} --format json",
     "local elsewhere/metrics.jsonl",
@@ -65,6 +70,8 @@ ERRORS = {
     "tb": 3,
     "list -w loss": 2,
     "best no/such": 3,
+    "diagnose no-such": 3,
+    "health no-such": 3,
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from runwise_protocol.queries.about import ShowConfig, ShowNotes
 from runwise_protocol.queries.best import RankRuns
 from runwise_protocol.queries.compare import Compare
+from runwise_protocol.queries.diagnose import CheckHealth, Diagnose
 from runwise_protocol.queries.find import FindRuns
 from runwise_protocol.queries.history import History
 from runwise_protocol.queries.live import Live
@@ -29,8 +30,10 @@ from runwised.queries import (
     best,
     compare,
     config,
+    diagnose,
     export,
     find,
+    health,
     history,
     keys,
     live,
@@ -90,5 +93,7 @@ HANDLERS: dict[type[Query], Handler] = {
     TensorBoard: Handler(local.answer, local.render, "whole", local.objects, about=local.about),
     FindRuns: Handler(find.answer, find.render, "none", listed("runs")),
     RankRuns: Handler(best.answer, best.render, "short", listed("runs"), about=best.about),
+    Diagnose: Handler(diagnose.answer, diagnose.render, "whole", listed("events")),
+    CheckHealth: Handler(health.answer, health.render, "whole", about=health.about),
 }
 """One line per query."""

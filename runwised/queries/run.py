@@ -11,6 +11,7 @@ from runwise_protocol.queries.run import Latest, RunDetail, RunSummary, ShowRun
 
 from runwised.index.view import RunView, Stats
 from runwised.queries.board import spelled, written
+from runwised.queries.causes import gist
 from runwised.queries.digest import digest
 from runwised.queries.freshness import damaged, taken_back, unread
 from runwised.queries.glance import Moment, Shape, best, latest, names_of, numbers_in, outlier, shape_of, stats_of
@@ -21,7 +22,7 @@ from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, resolve
 from runwised.queries.runs import entry, painted
 from runwised.queries.stats import metric_stats
-from runwised.queries.tracebacks import HEAD, last_traceback, speaks_of_error
+from runwised.queries.tracebacks import last_traceback, speaks_of_error
 from runwised.render.command import keys_option
 from runwised.render.layout import cut, short
 from runwised.render.numbers import age, duration, number, plural
@@ -199,19 +200,8 @@ def _say_why(run: RunView, name: str, page: Page, view: ProjectView) -> None:
     trace = [line.text for line in last_traceback(printed)]
     spoken = next((line.text.strip() for line in printed if speaks_of_error(line)), None)
     last = next((line.text.strip() for line in printed if line.text.strip()), None)
-    found = _gist(trace) if trace else [text for text in (spoken or last,) if text]
+    found = gist(trace) if trace else [text for text in (spoken or last,) if text]
     kind = "error" if trace or spoken else "line"
     page.quote(f"last {kind} (quoted output):", [cut(text, _LONGEST_ERROR) for text in found], priority=87)
     if found:
         propose(page, view, "log", name, "--errors" if trace else None)
-
-
-def _gist(trace: Sequence[str]) -> list[str]:
-    """The last frame of a traceback, and what was raised there."""
-    head = max(at for at, text in enumerate(trace) if HEAD in text)
-    mark = trace[head].partition(HEAD)[0]
-    lines = [text.removeprefix(mark) for text in trace[head + 1 :]]
-    frames = [at for at, text in enumerate(lines) if text.lstrip().startswith('File "')]
-    below = lines[frames[-1] + 1 :] if frames else lines
-    raised = next((text for text in below if text.strip() and not text[0].isspace()), trace[-1])
-    return [*(lines[at].strip() for at in frames[-1:]), raised.strip()]

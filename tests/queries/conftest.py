@@ -53,10 +53,13 @@ class Logged:
         return table
 
     def _add(self, number: int, row: Row) -> None:
+        if not self.served or self.all_rows[self.served[-1]].step < row.step:
+            self.all_rows.append(row)
+            self.served.append(number)
+            return
         kept = [n for n in self.served if self.all_rows[n].step < row.step]
-        if len(kept) < len(self.served):
-            last = self.all_rows[self.served[-1]].step
-            self.rewinds.append(Rewind(number, last, row.step, len(self.served) - len(kept)))
+        last = self.all_rows[self.served[-1]].step
+        self.rewinds.append(Rewind(number, last, row.step, len(self.served) - len(kept)))
         self.all_rows.append(row)
         self.served = [*kept, number]
 

@@ -6,7 +6,18 @@ import warnings
 
 import pytest
 from runwise_protocol.expression_tree import quoted
-from runwise_protocol.queries import Compare, FindRuns, Latest, ListRuns, ListSources, Live, RankRuns, ShowNotes
+from runwise_protocol.queries import (
+    CheckHealth,
+    Compare,
+    Diagnose,
+    FindRuns,
+    Latest,
+    ListRuns,
+    ListSources,
+    Live,
+    RankRuns,
+    ShowNotes,
+)
 
 from runwised.formats.record import Alert
 from runwised.index.view import Condition, Source
@@ -47,7 +58,20 @@ def failed(run_of, at):
     return run_of([{"loss": 1.0}], id=f"fail{at:04}", lines=lines, condition=Condition("failed", "exit code 1", 1))
 
 
-@pytest.mark.parametrize("make", [wide, named, failed])
+def sick(run_of, at):
+    rng = random.Random(at)
+    names = [f"{HOSTILE}{n} loss" for n in range(30)]
+    rows = [
+        {name: math.nan if step > 90 else rng.random() + 50 * (rng.random() > 0.97) for name in names}
+        for step in range(100)
+    ]
+    lines = [HOSTILE, f"Saved checkpoint to {'d/' * 3000}x.pt", f"RuntimeError: CUDA out of memory {HOSTILE}" * 99]
+    system = [{f"{HOSTILE}.{n}.memoryAllocated": 1e300 for n in range(50)}]
+    ended = Condition("crashed", HOSTILE, -9)
+    return run_of(rows, id=f"sick{at:04}", name=HOSTILE + str(at), lines=lines, system=system, condition=ended)
+
+
+@pytest.mark.parametrize("make", [wide, named, failed, sick])
 @pytest.mark.parametrize("dress", ["agent", "human"])
 @pytest.mark.parametrize("budget", [20, 50, 60, 350, 4000])
 def test_pages_about_whole_runs_cost_at_most_the_budget(make, dress, budget, run_of, project_of, ask):
@@ -63,7 +87,8 @@ def test_pages_about_whole_runs_cost_at_most_the_budget(make, dress, budget, run
         RankRuns(key=key, min=True, where="running or not failed"),
     )
     plain = (ListRuns(), Latest(), Live(), ShowNotes(), ListSources(all=True), Compare(runs=refs))
-    for query in (*plain, *choosing):
+    checking = (CheckHealth(), *(ask_of(run=ref) for ref in refs[:2] for ask_of in (CheckHealth, Diagnose)))
+    for query in (*plain, *choosing, *checking):
         text = ask(query, view, budget=budget, dress=dress)
         assert len(ENCODING.encode_ordinary(text)) <= budget
         assert text.endswith("\n")

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from runwise_protocol.queries.about import ShowConfig, ShowNotes
 from runwise_protocol.queries.best import RankRuns
 from runwise_protocol.queries.compare import Compare
+from runwise_protocol.queries.diagnose import CheckHealth, Diagnose
 from runwise_protocol.queries.find import FindRuns
 from runwise_protocol.queries.history import History
 from runwise_protocol.queries.live import Live
@@ -38,6 +39,8 @@ AnyQuery: TypeAlias = (
     | TensorBoard
     | FindRuns
     | RankRuns
+    | Diagnose
+    | CheckHealth
 )
 """Every request, told apart on the wire by its ``ask`` field."""
 
