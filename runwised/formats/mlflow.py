@@ -61,7 +61,7 @@ def decode_meta(data: bytes) -> dict[str, str]:
     if flat is not None:
         return flat
     try:
-        whole = decode_yaml(data)
+        whole = decode_yaml(data, as_text=True)
     except ValueError:
         return {}
     if not isinstance(whole, dict):
@@ -72,8 +72,8 @@ def decode_meta(data: bytes) -> dict[str, str]:
 def _decode_flat(data: bytes) -> dict[str, str] | None:
     """`decode_meta` where each line is ``key: scalar``, as nearly always; None where a YAML parser is needed."""
     fields: dict[str, str] = {}
-    for line in data.decode("utf-8", "replace").splitlines():
-        found = _FLAT_LINE.fullmatch(line.rstrip())
+    for line in data.decode("utf-8", "replace").removesuffix("\n").split("\n"):
+        found = _FLAT_LINE.fullmatch(line.rstrip(" \t\r"))
         if found is None:
             return None
         key, quoted, plain = found.groups()

@@ -10,8 +10,8 @@ import yaml  # type: ignore[import-untyped]
 _MOST_VALUES = 1_000_000
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """Scalars by YAML 1.2's core schema (dates stay text); unknown tags are passed over."""
+class _TextLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """Every scalar but null is text; unknown tags are passed over."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
@@ -24,8 +24,15 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
         return self.construct_scalar(node)
 
 
+class _Loader(_TextLoader):
+    """Scalars by YAML 1.2's core schema (dates stay text)."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
+
+
 _NUMBER_STARTS = list("-+0123456789")
-_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"(?:~|null|Null|NULL|)\Z"), ["~", "n", "N", ""])
+for _each in (_TextLoader, _Loader):
+    _each.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"(?:~|null|Null|NULL|)\Z"), ["~", "n", "N", ""])
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF")
 )
@@ -38,16 +45,16 @@ _Loader.add_implicit_resolver(
     ),
     [*_NUMBER_STARTS, "."],
 )
-_Loader.add_constructor(None, _Loader.construct_plain)
+_TextLoader.add_constructor(None, _TextLoader.construct_plain)
 
 
-def decode_yaml(data: bytes) -> Any:
-    """The document as plain dicts (keys are text), lists, text, numbers, booleans and None.
+def decode_yaml(data: bytes, *, as_text: bool = False) -> Any:
+    """The document as plain dicts (keys are text), lists, text, numbers, booleans and None; or no numbers and booleans.
 
     Raises ValueError when it is no YAML, or when its aliases unfold to more than a million values.
     """
     try:
-        return _plain(yaml.load(data.decode("utf-8", "replace"), _Loader), [_MOST_VALUES])
+        return _plain(yaml.load(data.decode("utf-8", "replace"), _TextLoader if as_text else _Loader), [_MOST_VALUES])
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"no YAML: {str(error).splitlines()[0]}") from None
 

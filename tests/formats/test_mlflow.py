@@ -158,6 +158,12 @@ def test_a_parameter_is_a_number_where_all_of_it_is_one(text: str, value: Any) -
         (b"run_name: 'it''s'\n", {"run_name": "it's"}),
         (b"run_name: long name\n  goes on\nstatus: 1\n", {"run_name": "long name goes on", "status": "1"}),
         (b"run_name: a # comment\n", {"run_name": "a"}),
+        (b"run_name: a\xc2\xa0\n", {"run_name": "a\xa0"}),
+        (b"run_name: 1e5\nrun_id: 0E0\nnote: [x\n", {}),
+        (
+            b"run_name: 1e5\nrun_id: 0E0\nnote: 'it''s'\nend_time: null\n",
+            {"run_name": "1e5", "run_id": "0E0", "note": "it's"},
+        ),
         (b"", {}),
         (b"\0\0", {}),
         (b"[1, 2]", {}),
