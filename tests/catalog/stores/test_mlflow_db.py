@@ -187,10 +187,14 @@ def test_a_writer_is_never_refused_and_nothing_is_made_beside_the_database(
     may_be = {"mlflow.db", "truth.json", "mlflow.db-wal" if mode == "WAL" else "mlflow.db-journal"}
     may_be |= {"mlflow.db-shm"} if mode == "WAL" else set()
     series: list[tuple[int, float]] = []
-    reads = 0
+    reads = given_up = 0
     while reads < 200 or len(series) < 20:
         reads += 1
-        piece = store.read(str(path), run, cursor, 1000)
+        try:
+            piece = store.read(str(path), run, cursor, 1000)
+        except BlockingIOError:  # on a busy machine the writer may not leave a moment; it is asked again
+            given_up += 1
+            continue
         cursor = piece.cursor
         for batch in piece.batches:
             assert isinstance(batch, Rows)
@@ -198,6 +202,7 @@ def test_a_writer_is_never_refused_and_nothing_is_made_beside_the_database(
         assert {each.name for each in path.parent.iterdir()} <= may_be
     done, refused = writer.stop()
     assert refused == 0
+    assert given_up <= reads // 10
     more, cursor = read_whole(store, path, run, cursor)
     series += more.series.get("live", [])
     assert series == [(n, float(n)) for n in range(done)]
