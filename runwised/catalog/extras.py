@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from msgspec.structs import asdict, replace
 
 from runwised.catalog.identity import Seen, look
-from runwised.catalog.loose import read_head
+from runwised.catalog.opening import read_head
 from runwised.formats.record import Exit, Identity
 from runwised.formats.side_config import SIDE_CONFIGS, parse_side_config
 from runwised.formats.wandb_files import Metadata, parse_config, parse_metadata, parse_summary

@@ -8,6 +8,7 @@ import time
 from typing import NamedTuple, TypeAlias
 
 from runwised.catalog.listing import Recognise
+from runwised.catalog.opening import read_head
 from runwised.catalog.passed import reason_by_head, reason_by_mode
 
 HEAD_BYTES = 4096
@@ -84,17 +85,6 @@ class Heads:
         is_young = not form and time.time_ns() - found.st_mtime_ns < YOUNG_NANOSECONDS
         head = Head(form, "" if form else reason_by_head(data), data if keep else b"")
         return _Seen(signature, head, is_young, keep)
-
-
-def read_head(path: str, length: int) -> bytes:
-    """The first bytes of a regular file. Raises OSError; never waits for a pipe's other end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return b""
-        return os.pread(descriptor, length, 0)
-    finally:
-        os.close(descriptor)
 
 
 def _signature(found: os.stat_result) -> Signature:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from runwised.catalog.checkpoints import STATE_NAME
 from runwised.catalog.folder_logs import FolderLogs, Root
 from runwised.catalog.heads import Heads
-from runwised.catalog.heads import read_head as read_head
 from runwised.catalog.listing import MOST_ENTRIES, Listing, Recognise, list_folder, signature_of
 from runwised.catalog.naming import LooseSource, distinct, is_generic
 from runwised.catalog.passed import Passed, reason_by_mode, reason_by_name

@@ -14,8 +14,7 @@ from msgspec.structs import asdict, replace
 from runwised.catalog.discover import Found
 from runwised.catalog.feeds import Log, is_store, kind_named
 from runwised.catalog.identity import Seen, look, seen
-from runwised.catalog.loose import read_head
-from runwised.catalog.opening import open_source
+from runwised.catalog.opening import open_source, read_head
 from runwised.catalog.stores import Store
 from runwised.formats import choose
 from runwised.formats.record import NO_HINTS, Exit, Format, Hints, Identity, Probe

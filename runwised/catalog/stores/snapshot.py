@@ -29,7 +29,6 @@ from runwised.catalog.identity import Seen, seen
 MAGIC = b"SQLite format 3\0"
 MOST_COPIED_BYTES = 2 << 30
 _BLOCK_BYTES = 8 << 20
-_COUNTER = slice(24, 28)
 _HEADER_BYTES = 32
 BEING_WRITTEN = "being written all the time: no moment was found at which it could be read"
 _LOOKS = 20
@@ -57,11 +56,6 @@ class State(NamedTuple):
     log: Beside
     taken_ns: int
     """When this was, epoch nanoseconds; not compared."""
-
-    @property
-    def counter(self) -> bytes:
-        """The database's change counter."""
-        return self.main.head[_COUNTER]
 
     @property
     def is_hot(self) -> bool:
