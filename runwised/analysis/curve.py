@@ -25,10 +25,13 @@ Kind: TypeAlias = Literal[
     "throughput_drop",
     "learning_rate",
     "frozen",
+    "stalled",
+    "memory",
+    "low_utilisation",
 ]
 
-
-_LARGEST = 1e100
+LARGEST = 1e100
+"""What is beyond is taken as that, so that squares stay finite."""
 
 
 class Curve(NamedTuple):
@@ -56,7 +59,7 @@ class Curve(NamedTuple):
         """Its points whose values are finite; what is beyond 1e100 is taken as that, so that squares stay finite."""
         fine = np.isfinite(self.values)
         kept = self if fine.all() else type(self)(self.steps[fine], self.values[fine])
-        return type(self)(kept.steps, np.clip(kept.values, -_LARGEST, _LARGEST))
+        return type(self)(kept.steps, np.clip(kept.values, -LARGEST, LARGEST))
 
     def part(self, start: int, stop: int | None = None) -> Self:
         """The points with indices in [start, stop)."""

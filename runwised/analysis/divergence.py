@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,22 +26,23 @@ _SHORTEST = 256
 """Points of the shortest end of a curve that is looked at by itself."""
 
 
-def divergence(key: str, curve: Curve) -> list[Event]:
-    """Of a finite curve: at most one event.
+def divergence(key: str, views: Sequence[Curve]) -> list[Event]:
+    """Of the finite views of a curve, the whole of it first, then ever finer ones of its end: at most one event.
 
-    The whole curve is looked at in 256 blocks, then its last quarter, the last quarter of that and so on: one that
-    explodes within its last fifty rows of a million is seen as well as one that creeps up for half of the run.
+    Each is looked at in 256 blocks, then its last quarter, the last quarter of that and so on: a loss that explodes
+    within its last fifty rows of a million is seen as well as one that creeps up for half of the run.
     """
-    if len(curve.values) < _LEAST_POINTS:
+    if len(views[0].values) < _LEAST_POINTS:
         return []
-    levels = smooth(blocks(curve).levels, 3)
+    levels = smooth(blocks(views[0]).levels, 3)
     gain = float(np.median(levels[:3]) - levels.min())
-    for start, tail in _ends(curve):
-        at = _first_departure(blocks(tail), gain)
-        if at is not None:
-            end = float(np.median(tail.values[-_ending(len(tail.values)) :]))
-            sure = confidence(at.rise, at.least)
-            return [event("divergence", key, curve, start + _onset(tail.values, at), None, end, at.normal, sure)]
+    for view in views:
+        for start, tail in _ends(view):
+            at = _first_departure(blocks(tail), gain) if len(tail.values) >= _LEAST_POINTS else None
+            if at is not None:
+                end = float(np.median(views[-1].values[-_ending(len(tail.values)) :]))
+                sure = confidence(at.rise, at.least)
+                return [event("divergence", key, view, start + _onset(tail.values, at), None, end, at.normal, sure)]
     return []
 
 

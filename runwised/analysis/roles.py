@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
+
+Role: TypeAlias = Literal[
+    "loss", "validation", "score", "validation_score", "gradient", "throughput", "duration", "learning_rate",
+    "gpu_memory", "host_memory", "utilisation",
+]  # fmt: skip
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _VALIDATION = {"val", "valid", "validation", "eval", "evaluation", "test", "dev", "heldout", "holdout"}
@@ -14,6 +19,12 @@ _LOSS = {
     *("loss", "losses", "nll", "ce", "xent", "crossentropy", "perplexity", "ppl", "mse", "mae", "rmse", "bce"),
     *("bpb", "bpc"),
 }
+_SCORE = {
+    *("acc", "accuracy", "f1", "fscore", "auc", "auroc", "auprc", "precision", "recall", "iou", "miou", "dice", "map"),
+    *("mrr", "ndcg", "bleu", "rouge", "top1", "top5", "em"),
+}
+"""Shares of what is right: between 0 and 1, or in percent."""
+_NO_SCORE = {"time", "loss", "count", "steps", "total", "num", "gpu", "cpu", "memory", "grad", "accum", "error", "lr"}
 _ASIDE = {
     *("lr", "grad", "grads", "gradient", "gradients", "weight", "weights", "scale", "coef", "std", "var", "min", "max"),
     *("ratio", "diff", "delta", "count", "spike", "spikes"),
@@ -85,6 +96,25 @@ class Roles(NamedTuple):
     durations: tuple[str, ...] = ()
     """Time for a step: less is faster."""
     learning_rates: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    """Shares of what is right in training: they should rise."""
+    validation_scores: Mapping[str, str | None] = {}
+    """The same in validation, and the training score that each goes with, where there is one."""
+
+    @property
+    def parts(self) -> dict[str, Role]:
+        """Each name that has a role, and which."""
+        lists: dict[Role, Iterable[str]] = {
+            "loss": self.losses,
+            "validation": self.validation,
+            "score": self.scores,
+            "validation_score": self.validation_scores,
+            "gradient": self.gradients,
+            "throughput": self.throughputs,
+            "duration": self.durations,
+            "learning_rate": self.learning_rates,
+        }
+        return {name: role for role, names in lists.items() for name in names}
 
 
 def recognise(names: Iterable[str], *, loss_key: str | None = None) -> Roles:
@@ -100,9 +130,12 @@ def recognise(names: Iterable[str], *, loss_key: str | None = None) -> Roles:
     losses = found.get("loss", [])
     if "opponent" in found:
         losses = [loss for loss in losses if loss == loss_key or not _stem(loss) <= _SUM]
+    scores = found.get("score", [])
     return Roles(
         losses=tuple(losses),
         validation={name: _partner(name, losses) for name in found.get("validation", [])},
+        scores=tuple(scores),
+        validation_scores={name: _partner(name, scores) for name in found.get("validation_score", [])},
         gradients=tuple(found.get("gradient", [])),
         throughputs=tuple(found.get("throughput", [])),
         durations=tuple(found.get("duration", [])),
@@ -111,8 +144,8 @@ def recognise(names: Iterable[str], *, loss_key: str | None = None) -> Roles:
 
 
 def role_of(name: str) -> str | None:
-    """``loss``, ``opponent`` (one of two losses that work against each other), ``validation``, ``gradient``,
-    ``throughput``, ``duration``, ``learning_rate``; None for what the detectors have no use for.
+    """A `Role`, or ``opponent`` (one of two losses that work against each other); None for what the detectors have no
+    use for.
     """
     words = _words(name)
     held = set(words)
@@ -125,11 +158,26 @@ def role_of(name: str) -> str | None:
         return None if _VALIDATION & held else "throughput"
     if _is_duration(held):
         return "duration"
+    joined = {f"{left}{right}" for left, right in pairs}
+    if (held | joined) & _SCORE and not held & _NO_SCORE and not held & _ASIDE:
+        return "validation_score" if _VALIDATION & held else "score"
     if not _is_loss(held, pairs):
         return None
     if _OPPONENTS & held:
         return "opponent"
     return "validation" if _VALIDATION & held else "loss"
+
+
+_SYSTEM: tuple[tuple[Role, re.Pattern[str]], ...] = (
+    ("gpu_memory", re.compile(r"(?:system[./])?gpu[./]\d+[./]memoryAllocated$")),
+    ("host_memory", re.compile(r"(?:system[./])?(?:memory_percent|memory|proc\.memory\.percent)$")),
+    ("utilisation", re.compile(r"(?:system[./])?gpu[./]\d+[./]gpu$")),
+)
+
+
+def system_roles(names: Iterable[str]) -> dict[str, Role]:
+    """Of system metrics those that are percentages of a memory in use, or of a GPU's time."""
+    return {name: role for name in names for role, pattern in _SYSTEM if pattern.match(name)}
 
 
 def _words(name: str) -> tuple[str, ...]:

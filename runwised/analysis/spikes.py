@@ -32,8 +32,8 @@ class _Spike(NamedTuple):
     least: float
 
 
-def spikes(key: str, curve: Curve, config: AnomalyDetection) -> list[Event]:
-    """Of a finite curve, in its order.
+def spikes(key: str, curve: Curve, config: AnomalyDetection, among: int = 0) -> list[Event]:
+    """Of a finite curve, in its order; `among`: points of all the curve, where this is a part of it.
 
     A point's score is its distance from the higher of the medians before and after it, in robust standard deviations
     (1.4826 MAD): neither a steep fall nor a step up to a new level scores. It must pass `spike_threshold` and what
@@ -44,7 +44,7 @@ def spikes(key: str, curve: Curve, config: AnomalyDetection) -> list[Event]:
     values, size = curve.values, 1
     while len(values) >= _LEAST_POINTS:
         longest = config.spike_window // 2 if size == 1 else int(_LONGEST * len(values))
-        for spike in _of_scale(values, longest, config):
+        for spike in _of_scale(values, longest, config, among // size):
             whole = spike if size == 1 else _refined(spike, curve.values, size)
             if not any(whole.start < other.stop and other.start < whole.stop for other in found):
                 found.append(whole)
@@ -61,22 +61,31 @@ def _told(key: str, curve: Curve, spike: _Spike) -> Event:
     return event("spike", key, curve, spike.start, spike.stop, top, spike.normal, sure)
 
 
-def _of_scale(values: Floats, longest: int, config: AnomalyDetection) -> list[_Spike]:
+def _of_scale(values: Floats, longest: int, config: AnomalyDetection, among: int) -> list[_Spike]:
     """The highest of the stretches of raised points that hold a high one and are no longer than this."""
     window = max(_LEAST_WINDOW, min(config.spike_window, len(values) // 4))
     longest = min(longest, window // 2)
     level, noise = _surroundings(values, window)
     height = values - level
     score = height / noise
-    least = max(config.spike_threshold, _MARGIN * _reach(score) * config.spike_threshold / _USUAL_THRESHOLD)
-    high = (score > least) & (height > _LEAST_HEIGHT * np.abs(level)) & _tall_as_ratio(values, level)
+    least = max(config.spike_threshold, _MARGIN * _reach(score, among) * config.spike_threshold / _USUAL_THRESHOLD)
+    high = (score > least) & (height > _LEAST_HEIGHT * np.abs(level)) & _tall_as_ratio(values, level, among)
     raised = stretches(score > least / 2)
     sums = np.concatenate(([0], np.cumsum(high)))
     holding = (sums[raised.stops] > sums[raised.starts]) & (raised.stops - raised.starts <= longest)
     found = []
     for start, stop in zip(raised.starts[holding].tolist(), raised.stops[holding].tolist(), strict=True):
-        found.append(_Spike(start, stop, float(level[start]), float(score[start:stop].max()), least))
+        spike = _Spike(start, stop, float(level[start]), float(score[start:stop].max()), least)
+        if stop - start <= longest // 2 or not _goes_on(values, spike):
+            found.append(spike)
     return sorted(found, key=lambda spike: -spike.score)[:_MOST]
+
+
+def _goes_on(values: Floats, spike: _Spike) -> bool:
+    """Whether it only seems over because it is what is usual by now: the next coarser scale sees all of it."""
+    after = values[spike.stop : spike.stop + (spike.stop - spike.start) // 4]
+    middle = float(np.median(values[spike.start : spike.stop]))
+    return len(after) > 0 and float(np.median(after)) > (spike.normal + middle) / 2
 
 
 def _refined(spike: _Spike, values: Floats, size: int) -> _Spike:
@@ -102,8 +111,9 @@ def _surroundings(values: Floats, window: int) -> tuple[Floats, Floats]:
     return np.where(np.isnan(near.before), np.inf, level), np.fmax(noise, floor)
 
 
-def _reach(score: Floats) -> float:
-    """The score that one in twenty curves of this length reaches by chance, going by its own tail.
+def _reach(score: Floats, among: int) -> float:
+    """The score that one in twenty curves of this length, or of `among` points, reaches by chance, going by its own
+    tail.
 
     The 75th and the 95th percentile give the scores gained for each tenfold rarer point; the tail is taken to go on
     like that, which is exact for exponential noise and on the safe side for normal noise.
@@ -112,10 +122,10 @@ def _reach(score: Floats) -> float:
     if not len(known):
         return np.inf
     low, high = np.quantile(known, (0.75, 0.95))
-    return float(high + max(0.0, high - low) / np.log10(5) * np.log10(len(known)))
+    return float(high + max(0.0, high - low) / np.log10(5) * np.log10(max(len(known), among)))
 
 
-def _tall_as_ratio(values: Floats, level: Floats) -> Flags:
+def _tall_as_ratio(values: Floats, level: Floats, among: int) -> Flags:
     """Whether it is out of the ordinary too where the noise is taken to be a factor (gradient norms, single batches).
 
     A curve that is not positive is lifted to be.
@@ -124,5 +134,5 @@ def _tall_as_ratio(values: Floats, level: Floats) -> Flags:
     lift = 0.0 if lowest > 0 else float(np.median(values)) - 2 * lowest
     with np.errstate(invalid="ignore", divide="ignore"):
         logs = np.log(values + lift) - np.log(level + lift)
-    tall: Flags = logs > _reach(logs)
+    tall: Flags = logs > _reach(logs, among)
     return tall

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -43,11 +44,24 @@ def usual(curve: Curve, window: int) -> Usual:
     cut = blocks(curve)
     count = len(cut.levels)
     reach = max(4, count // 4)
-    long = np.array([np.nan, *(np.median(cut.levels[max(0, at - reach) : at]) for at in range(1, count))])
-    so_far = np.array([np.nan, *(np.median(cut.levels[:at]) for at in range(1, count))])
+    long, so_far = _medians_before(cut.levels, reach), _medians_before(cut.levels, count)
     size = int(cut.starts[1]) if count > 1 else n
     block = np.where(np.isnan(short), 0, np.minimum(np.arange(n) // size, count - 1))
     return Usual(np.fmin(short, long[block]), np.fmax(short, long[block]), so_far[block])
+
+
+def _medians_before(levels: Floats, reach: int) -> Floats:
+    """Before each level the median of up to so many others; NaN before the first."""
+    held: list[float] = []
+    medians = np.full(len(levels), np.nan)
+    for at, level in enumerate(levels.tolist()):
+        if held:
+            half = len(held) // 2
+            medians[at] = held[half] if len(held) % 2 else (held[half - 1] + held[half]) / 2
+        insort(held, level)
+        if at >= reach:
+            del held[bisect_left(held, levels[at - reach])]
+    return medians
 
 
 def changes(values: Floats, normal: Floats, off: Flags, back: float, count: int) -> Iterator[Change]:

@@ -12,6 +12,7 @@ import anyio.to_thread
 
 from runwised.catalog.feeds import Log, SourceChangedError
 from runwised.catalog.ingest import Ingest, Result
+from runwised.catalog.memory import Memory, note_path
 from runwised.catalog.pace import Pace
 from runwised.catalog.run import Run
 from runwised.catalog.slot import IndexSlot
@@ -118,6 +119,7 @@ class Growth:
         """Read all that is new, here; False when it turned out that the run must be read from its start."""
         slot = run.slot
         slot.logs = run.logs
+        self._remember(run)
         try:
             if slot.warm is None:
                 warm = await anyio.to_thread.run_sync(_read_apart, slot, run.size)
@@ -169,6 +171,7 @@ class Growth:
     async def _restore(self, run: Run) -> None:
         run.is_restored = True
         path = self._path(run)
+        self._remember(run)
         if not os.path.exists(path):
             return
         run.slot.logs = run.logs
@@ -181,6 +184,11 @@ class Growth:
             return
         self.restored += 1
         run.learn(run.slot.stamped)
+
+    def _remember(self, run: Run) -> None:
+        """Have the run know where its note is; what it keeps in memory is not touched."""
+        if not run.slot.memory.path and (path := self._path(run)):
+            run.slot.memory = Memory(note_path(path))
 
     def _load(self, slot: IndexSlot, path: str) -> None:
         slot.put_file(self.store.open(path))
@@ -204,6 +212,7 @@ class Growth:
 
     def _take(self, run: Run, sidecar: bytes) -> None:
         run.slot.logs = run.logs
+        self._remember(run)
         try:
             run.slot.put_file(self.store.keep([sidecar]) if sidecar else self.store.open(self._path(run)))
         except (OSError, SidecarDamaged, SidecarVersion) as error:

@@ -34,6 +34,8 @@ class Saving:
             if over:
                 self._unload(run)
             await self._save_kept(run)
+            if over or at_once:
+                await self._save_note(run)
         await self._bound_warm(known)
         self._bound_kept(known)
 
@@ -78,6 +80,11 @@ class Saving:
         if run.slot.kept is kept:
             self._replace(run, path)
 
+    async def _save_note(self, run: Run) -> None:
+        memory = run.slot.memory
+        if memory.is_new and self._growth.sidecar_path(run):
+            memory.is_new = not await anyio.to_thread.run_sync(self._growth.store.write, memory.path, [memory.note])
+
     def _unload(self, run: Run) -> None:
         """Have the saved sidecar stand for the index in memory; where none could be saved, its bytes."""
         slot = run.slot
@@ -85,12 +92,12 @@ class Saving:
             return
         path = self._growth.sidecar_path(run)
         if not path:
-            slot.put_file(self._growth.store.keep(slot.warm.parts()))
+            slot.put_file(self._growth.store.keep(slot.warm.parts()), is_same=True)
         elif slot.is_saved:
             self._replace(run, path)
 
     def _replace(self, run: Run, path: str) -> None:
         try:
-            run.slot.put_file(self._growth.store.open(path))
+            run.slot.put_file(self._growth.store.open(path), is_same=True)
         except (OSError, SidecarDamaged, SidecarVersion):
             run.slot.is_saved = False

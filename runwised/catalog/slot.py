@@ -10,6 +10,7 @@ import anyio
 
 from runwised.catalog.feeds import Log, SourceChangedError, Stamped
 from runwised.catalog.identity import Fingerprint
+from runwised.catalog.memory import Memory
 from runwised.catalog.store import MemoryFile, SidecarFile
 from runwised.catalog.warm import Warm, stamp_of
 from runwised.formats.record import Floats, Ints
@@ -41,6 +42,8 @@ class IndexSlot:
         self.saved_at = time.monotonic()
         self.saved_bytes = 0
         self.asked_at = 0.0
+        self.memory = Memory()
+        """What answers keep with the run."""
         self.stamped: Sequence[Stamped] = ()
         """The sources the sidecar was made from."""
         self._file: SidecarFile | MemoryFile | None = None
@@ -72,10 +75,15 @@ class IndexSlot:
 
     def put_warm(self, warm: Warm) -> None:
         """The index is in memory from now on, and differs from the sidecar."""
+        if warm is not self.warm and not warm.is_thawed:
+            self.memory.forget()
         self.warm, self._sidecar, self._file, self.is_saved = warm, None, None, False
 
-    def put_file(self, file: SidecarFile | MemoryFile) -> None:
-        """The index is what this file holds, read when it is asked. Raises SidecarDamaged and SidecarVersion."""
+    def put_file(self, file: SidecarFile | MemoryFile, *, is_same: bool = False) -> None:
+        """The index is what this file holds, read when it is asked; `is_same`: as it is in memory.
+
+        Raises SidecarDamaged and SidecarVersion.
+        """
         sidecar = Sidecar(file.read_at, file.size)
         stamp = stamp_of(sidecar)
         if stamp.hints != [log.hints for log in self.logs[: len(stamp.hints)]]:
@@ -83,15 +91,18 @@ class IndexSlot:
         self._file = file
         self.stamped = stamp.sources
         self.warm, self._sidecar, self.is_saved = None, sidecar, True
+        if not is_same:
+            self.memory.forget()
 
     def take_over(self, other: IndexSlot) -> None:
         """Have what the other one has."""
-        self.logs, self.warm, self.is_saved = other.logs, other.warm, other.is_saved
+        self.logs, self.warm, self.is_saved, self.memory = other.logs, other.warm, other.is_saved, other.memory
         self.stamped, self._sidecar, self._file = other.stamped, other._sidecar, other._file
 
     def clear(self) -> None:
         """There is no index any more."""
         self.warm, self._sidecar, self._file, self.stamped = None, None, None, ()
+        self.memory.forget()
 
     def thaw(self) -> Warm:
         """An index of its own, to be read on: what the sidecar holds, or an empty one.
@@ -169,6 +180,10 @@ class HealedTable:
     def stats(self, name: str) -> Stats:
         """See `Table`."""
         return self._ask(lambda table: table.stats(name))
+
+    def altered(self, name: str) -> int:
+        """See `Table`."""
+        return self._ask(lambda table: table.altered(name))
 
     def position(self, step: int) -> int:
         """See `Table`."""

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from weakref import WeakSet
 
+from runwised.catalog.memory import SUFFIX as NOTE_SUFFIX
 from runwised.catalog.processes import lives
 
 SUFFIX = ".rwx"
@@ -217,7 +218,7 @@ class Store:
 def _sidecars(folder: str) -> Iterator[tuple[float, int, str]]:
     """When each was last used, its size and its path."""
     for parent, _, names in os.walk(folder):
-        for path in (os.path.join(parent, name) for name in names if name.endswith(SUFFIX)):
+        for path in (os.path.join(parent, name) for name in names if name.endswith((SUFFIX, NOTE_SUFFIX))):
             with contextlib.suppress(OSError):
                 found = os.stat(path)
                 yield max(found.st_atime, found.st_mtime), found.st_size, path

@@ -42,6 +42,8 @@ class Warm:
         self.index = RunIndex()
         self.piece_bytes = PIECE_BYTES
         """What it is good to read at once."""
+        self.is_thawed = False
+        """Whether it goes on with what a sidecar holds."""
         self.read_bytes = 0
         """Bytes of sources read since it is in memory."""
         self._feeds: list[Feed] = []
@@ -61,7 +63,7 @@ class Warm:
         if stamp.hints != [log.hints for log in begun] or [source.rank for source in file.sources] != _ranks(begun):
             raise SourceChangedError("made by other settings")
         warm = cls(logs)
-        warm.index = file.thaw()
+        warm.index, warm.is_thawed = file.thaw(), True
         for log, stamped, source in zip(logs, stamp.sources, warm.index.sources, strict=False):
             warm._feeds.append(open_feed(log, stamped, source.resume))
         return warm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from runwised.index.rolling import Rolling, Tally
 from runwised.index.rows import Landing, RowTable
 from runwised.index.view import Series, Stats
 
+_ALTERATIONS = itertools.count(1)
 LAG = 32_768
 """Points a growing column may run ahead of its buckets and tallies before they are brought up."""
 
@@ -34,6 +36,11 @@ class Column:
     def count(self) -> int:
         """Served points."""
         return self.presence.count
+
+    @property
+    def altered(self) -> int:
+        """See `view.Table.altered`."""
+        return 0
 
     @property
     def buckets(self) -> Buckets:
@@ -75,7 +82,7 @@ class Column:
 class GrowingColumn(Column):
     """A metric of an index in memory."""
 
-    __slots__ = ("_kept", "_stats", "_tallies", "rank")
+    __slots__ = ("_altered", "_kept", "_stats", "_tallies", "rank")
 
     presence: GrowingPresence
     values: Vector[np.float64]
@@ -86,6 +93,7 @@ class GrowingColumn(Column):
         self._tallies = Rolling()
         self._stats: Stats | None = None
         self._kept = 0
+        self._altered = 0
         self.rank = 0
         """Of the sources that hold the metric, the one it is taken from; see `RunIndex.start_source`."""
 
@@ -148,7 +156,14 @@ class GrowingColumn(Column):
         """Drop the points at `position` and behind, where row `number` stands."""
         self._truncate(self.presence.truncate(position, number))
 
+    @property
+    def altered(self) -> int:
+        """As `Column`. No number is given twice: one from before the column was saved is never met again."""
+        return self._altered
+
     def _truncate(self, count: int) -> None:
+        if count < len(self.values):
+            self._altered = next(_ALTERATIONS)
         self.values.truncate(count)
         self._buckets.truncate(count)
         self._tallies.truncate(count)

@@ -80,6 +80,10 @@ class ColumnTable:
         """As `view.Table`."""
         return self.stats_of(self._key(name))
 
+    def altered(self, name: str) -> int:
+        """As `view.Table`."""
+        return self.column(self._key(name)).altered
+
     def position(self, step: int) -> int:
         """As `view.Table`."""
         return self.rows.position(max(step, LOWEST)) if step <= HIGHEST else self.row_count

@@ -46,7 +46,7 @@ def answer(query: Diagnose, view: ProjectView) -> Diagnosis:
 
 def diagnosis(run: RunView, view: ProjectView) -> Diagnosis:
     """What is wrong with a run."""
-    found = checkup(run, view.config)
+    found = checkup(run, view.config, view.now)
     state, proof, code, _ = run.condition
     printed = last_lines(run.console(newest_first=True)) if state != "empty" else []
     last = ending(printed) if state in _MAY_HAVE else None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from runwise_protocol.queries.diagnose import Checked, CurveEvent, Diagnosis
 
 from runwised.render.layout import short
-from runwised.render.numbers import Dress, number, plural
+from runwised.render.numbers import Dress, duration, number, plural
 
 _GROUPS = 8
 """Lines on events."""
@@ -26,6 +26,8 @@ _WORDS = {
     "throughput_drop": "is slower: {value}",
     "learning_rate": "jumps to {value}",
     "frozen": "repeats {value}",
+    "memory": "fills up: {value}%",
+    "low_utilisation": "has little to do: {value}%",
 }
 _NOUNS = {
     "spike": "spike",
@@ -35,6 +37,8 @@ _NOUNS = {
     "throughput_drop": "throughput drop",
     "learning_rate": "learning rate jump",
     "frozen": "frozen values",
+    "low_utilisation": "low utilisation",
+    "stalled": "stall",
 }
 _DOUBTFUL = 0.5
 
@@ -66,12 +70,21 @@ def told(events: Sequence[CurveEvent], dress: Dress) -> Iterator[str]:
 def _line(group: Sequence[CurveEvent], dress: Dress) -> str:
     most = max(group, key=lambda found: (found.confidence, -found.step))
     first = f"{plural(len(group), noun(most.kind))} from step {group[0].step}, most: " if len(group) > 1 else ""
+    if most.kind == "stalled":
+        return f"{first}{_stall(most)}"
     value, usual = number(float(most.value), dress=dress), number(float(most.normal), dress=dress)
     words = _WORDS[most.kind].format(value=value)
     usual = "" if math.isnan(most.normal) or usual == value else f", before {usual}"
     lasts = ", to the end" if most.end_step is None else f", over at {most.end_step}"
     doubt = " (uncertain)" if most.confidence <= _DOUBTFUL else ""
     return f"{first}step {most.step} {short(most.key)} {words}{usual}{lasts}{doubt}"
+
+
+def _stall(found: CurveEvent) -> str:
+    ends = "and still none" if found.end_step is None else f"then {found.end_step}"
+    usual = float(found.normal)
+    cadence = duration(usual) if usual >= 1 else f"{number(usual, digits=2)}s"
+    return f"step {found.step} no row for {duration(float(found.value))}, usually {cadence}, {ends}"
 
 
 def looked_at(checked: Checked) -> str:

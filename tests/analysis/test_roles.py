@@ -43,10 +43,12 @@ NAMES = {
         "charts/learning_rate",
         "lr_0",
     ),
+    "score": ("accuracy", "train/acc", "train_acc_step", "f1"),
+    "validation_score": ("val/accuracy", "eval/top1_acc", "test_f1", "valAcc", "val/miou"),
     "opponent": ("losses/policy_loss", "value_loss", "g_loss", "loss_D", "critic/loss", "qf1_loss", "generator_loss"),
 }
 NOTHING = (
-    *("accuracy", "epoch", "loss_scale", "grad_scale", "grad_norm_clipped", "weight_norm", "lr_loss_ratio", "step"),
+    *("epoch", "loss_scale", "grad_scale", "grad_norm_clipped", "weight_norm", "lr_loss_ratio", "step"),
     *("eval_samples_per_second", "total_time", "time", "data_time", "aux/z_loss", "kl_loss", "entropy_loss", "memory"),
     *("loss_std", "normalized", "color", "closs_x", "", "🔥", "eval_runtime", "tokens", "num_steps", "layer_norm_eps"),
 )

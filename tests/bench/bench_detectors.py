@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from runwised.analysis.curve import Curve, Event
 from runwised.analysis.detect import detect
-from runwised.analysis.roles import recognise
+from runwised.analysis.roles import recognise, system_roles
+from runwised.analysis.stalls import Stalls
+from runwised.analysis.usage import machine
 from runwised.settings import AnomalyDetection
+from tests.bench import ancestor, planted_curves, planted_machines
 from tests.bench.harness import Report, calls
-from tests.bench.planted_curves import CLEAN, TROUBLED, Planted, Training, made
+from tests.bench.planted_curves import Planted, Training, made
 
+CLEAN = (*planted_curves.CLEAN, *planted_machines.CLEAN)
+TROUBLED = (*planted_curves.TROUBLED, *planted_machines.TROUBLED)
 TUNED = range(50)
 """Seeds the detectors were made with, as were 100 to 249,"""
+BESIDE = 6
+"""Runs of each kind that the ancestor is asked about."""
 HELD_OUT = range(4000, 4050)
 """and seeds they were not."""
 TOLERANCE = 0.02
@@ -38,7 +45,35 @@ def run(report: Report) -> None:
     for name, seeds in (("tuned", TUNED), ("held out", HELD_OUT)):
         _by_kind(report, name, seeds)
         _by_clean_run(report, name, seeds)
+    _against_ancestor(report)
     _cost(report)
+
+
+def _against_ancestor(report: Report) -> None:
+    """By kind and run, wherever in the run: the ancestor often names the last step. Recall, then precision."""
+    if not ancestor.is_there():
+        report.row("the ancestor is not installed, skipped", ancestor.INSTALL)
+        return
+    makes = (*planted_curves.CLEAN, *planted_curves.TROUBLED)
+    runs = [made(make, seed) for make in makes for seed in HELD_OUT[:BESIDE]]
+    truth = [{planted.kind for planted in training.troubles} for training in runs]
+    ours: list[set[str]] = [{event.kind for event in found(training)} for training in runs]
+    for how, theirs in (
+        ("all rows", ancestor.answers(runs, sampled=False)),
+        ("its 200 rows", ancestor.answers(runs, sampled=True)),
+    ):
+        for kind in sorted(set().union(*truth)):
+            mine, its = (_recall_and_precision(kind, truth, told) for told in (ours, theirs))
+            report.row(f"ancestor, {how}: {kind}", mine, its)
+        clean = [at for at, kinds in enumerate(truth) if not kinds]
+        alarms = (sum(bool(told[at]) for at in clean) / len(clean) for told in (ours, theirs))
+        report.row(f"ancestor, {how}: false alarms of {len(clean)} clean runs", *alarms)
+
+
+def _recall_and_precision(kind: str, truth: Sequence[set[str]], told: Sequence[set[str]]) -> str:
+    hits = sum(kind in planted and kind in said for planted, said in zip(truth, told, strict=True))
+    planted, said = (sum(kind in kinds for kinds in each) for each in (truth, told))
+    return f"{hits / planted:.2f} {hits / said:.2f}" if said else f"{hits / planted:.2f} -"
 
 
 def _by_kind(report: Report, name: str, seeds: Iterable[int]) -> None:
@@ -67,7 +102,13 @@ def _by_clean_run(report: Report, name: str, seeds: Iterable[int]) -> None:
 
 def found(training: Training) -> list[Event]:
     """What the detectors say of a run, with the thresholds everyone gets."""
-    return detect(training.curves, recognise(training.curves), AnomalyDetection())
+    events = detect(training.curves, recognise(training.curves), AnomalyDetection())
+    events += machine(training.samples, system_roles(training.samples))
+    if training.rows is not None:
+        steps, times, now = training.rows
+        stalls = Stalls().fed(steps.astype(np.int64), times)
+        events += [*stalls.events(), *stalls.lasting(now)]
+    return events
 
 
 def scores(seeds: Iterable[int], makes: Iterable[Callable[..., Training]] = (*CLEAN, *TROUBLED)) -> dict[str, Score]:
@@ -95,7 +136,8 @@ def scores(seeds: Iterable[int], makes: Iterable[Callable[..., Training]] = (*CL
 
 def gap(training: Training, planted: Planted) -> float:
     """Between the points of the planted trouble's curve, as a share of the run's length."""
-    return float(np.median(np.diff(training.curves[planted.key].steps)) / training.length)
+    curve = {**training.curves, **training.samples}.get(planted.key)
+    return 0.0 if curve is None else float(np.median(np.diff(curve.steps)) / training.length)
 
 
 def _cost(report: Report) -> None:

@@ -27,11 +27,16 @@ class Training(NamedTuple):
 
     curves: dict[str, Curve]
     troubles: tuple[Planted, ...] = ()
+    samples: dict[str, Curve] = {}  # noqa: RUF012 - never changed
+    """System metrics, by the numbers of the samples."""
+    rows: tuple[Floats, Floats, float] | None = None
+    """Steps and times of all rows, and the time now for a run that is not over (else that of its last row)."""
 
     @property
     def length(self) -> float:
         """Steps from its first point to its last."""
-        return max(curve.steps[-1] - curve.steps[0] for curve in self.curves.values())
+        steps = [curve.steps for curve in (*self.curves.values(), *self.samples.values())]
+        return max(each[-1] - each[0] for each in (*steps, *([self.rows[0]] if self.rows else [])))
 
 
 class _Draft:

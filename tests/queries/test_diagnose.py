@@ -32,7 +32,7 @@ def test_a_healthy_run_is_one_line_that_says_what_was_checked(run_of, project_of
     run = run_of(rows_of(loss=loss_of(200)), name="fine")
     assert ask(Diagnose(), project_of(run)) == (
         "fine finished (exit code 0), step 199: healthy; checked 1 key, 200 points for nan, divergence, spike,"
-        " frozen values, plateau\n"
+        " frozen values, plateau, stall\n"
     )
     found = diagnosed(run)
     assert found["verdict"] == "healthy"
@@ -71,7 +71,10 @@ def test_where_no_loss_is_recognised_nobody_is_told_that_all_is_well(run_of, pro
     run = run_of([{"reward": float(n)} for n in range(100)])
     assert diagnosed(run)["verdict"] == "unsure"
     text = ask(Diagnose(), project_of(run))
-    assert "nothing found, but no loss could be judged; checked 1 key, 100 points for nan; for nan alone reward" in text
+    assert (
+        "nothing found, but no loss could be judged; checked 1 key, 100 points for nan, stall; for nan alone reward"
+        in text
+    )
     assert "0 of 1 run healthy; 1 with no loss that could be judged" in ask(CheckHealth(), project_of(run))
 
 
@@ -152,7 +155,8 @@ def test_why_it_died_is_told_in_words_of_ours_and_quoted_last(run_of, project_of
         "cause: GPU out of memory\n"
         "last good step 199; no metric went bad\n"
         "memory at the end: gpu.0.memoryAllocated 97.5%, max 97.5%\n"
-        "checked 1 key, 200 points for nan, divergence, spike, frozen values, plateau\n"
+        "checked 1 key, 200 points for nan, divergence, spike, frozen values, plateau, stall;"
+        " too few points to judge gpu.0.memoryAllocated\n"
         "what ended it, then last checkpoint saved (quoted output):\n"
         '| File "train.py", line 3, in <module>\n'
         "| torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB, token=‹hidden›\n"

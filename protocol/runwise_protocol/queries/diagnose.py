@@ -17,18 +17,23 @@ class BadPoint(msgspec.Struct, kw_only=True):
 
 
 class CurveEvent(msgspec.Struct, kw_only=True):
-    """One finding on a metric's curve; steps are those of logged points."""
+    """One finding on a metric's curve; steps are those of logged points, of system metrics the nearest in time.
+
+    Of curves of more than 8,192 points, what lasts long is known to 1/500 of its place.
+    """
 
     kind: str
     """``spike``, ``divergence``, ``nonfinite``, ``plateau``, ``overfitting``, ``gradient_explosion``,
-    ``gradient_vanishing``, ``throughput_drop``, ``learning_rate``, ``frozen``."""
+    ``gradient_vanishing``, ``throughput_drop``, ``learning_rate``, ``frozen``; ``stalled`` (no rows for long),
+    ``memory`` (almost full, or growing towards that), ``low_utilisation`` (of a GPU)."""
     key: str
+    """A metric; of ``memory`` and ``low_utilisation`` a system metric; of ``stalled`` it is ``_timestamp``."""
     step: int
     """Its onset."""
     end_step: int | None
     """The first point that is as before again; None: it lasts to the curve's end."""
     value: Number
-    """What shows it best."""
+    """What shows it best; of ``stalled`` seconds."""
     normal: Number
     """What was to be expected there; NaN when nothing was."""
     confidence: float
