@@ -1,0 +1,96 @@
+"""What a metric was when a run stood at a step: its last value by then, or the best so far.
+
+Most of it the header tells. What it does not costs one short read of the column: runs are many.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from runwised.formats.record import Floats, Ints
+from runwised.index.view import Stats, Table
+from runwised.queries.glance import Moment, best
+from runwised.queries.keysel import Direction
+
+_SHORT = 1024
+"""A column of so many points is one piece of the index: reading all of it costs as much as reading one point."""
+_LOOKBACK = 64
+"""Rows that are looked at first for the last point before a step."""
+_GROUPS = 64
+"""Groups of points among which the one with the best value is looked for, and within it again."""
+_LATE = 1.5
+"""A metric's last point may lie behind by so many times its usual distance between two points."""
+
+_short: WeakKeyDictionary[Table, tuple[str, Stats, Ints, Floats]] = WeakKeyDictionary()
+"""Of each table the short column that was read last, with the statistics it goes with: the next question is about the
+same metric at another step."""
+
+
+def stands(found: Stats, step: int) -> bool:
+    """Whether a metric has a value that holds at a step.
+
+    It does where points lie at or before the step, and others at or behind it, or where the last one is no further
+    from it than the metric's own pace allows.
+    """
+    if not found.first_step <= step:
+        return False
+    usual = (found.last_step - found.first_step) / max(1, found.count - 1)
+    return step - found.last_step <= _LATE * usual
+
+
+def last_at(table: Table, key: str, found: Stats, step: int) -> Moment:
+    """The last value at or before a step at which, or before which, there is one; `found` are the statistics."""
+    if found.last_step <= step:
+        return Moment(found.last, found.last_step)
+    if found.count <= _SHORT:
+        steps, values = _whole(table, key, found)
+        at = bisect_right(steps, step) - 1
+        return Moment(values.item(at), steps.item(at))
+    stop, width = table.position(step + 1), _LOOKBACK
+    while True:
+        points = table.series(key, max(0, stop - width), stop)
+        if len(points.values):
+            return Moment(points.values.item(-1), points.steps.item(-1))
+        width *= 16
+
+
+def best_at(table: Table, key: str, found: Stats, step: int, side: Direction) -> Moment | None:
+    """The least or greatest finite value up to a step; None where there is none."""
+    whole = best(found, side)
+    if whole is None or whole.step is None or whole.step <= step:
+        return whole
+    if found.count <= _SHORT:
+        steps, values = _whole(table, key, found)
+        at = _first_best(values[: bisect_right(steps, step)], side)
+        return None if at is None else Moment(values.item(at), steps.item(at))
+    start, stop, points = 0, table.position(step + 1), found.count
+    while points > _SHORT:
+        groups = table.sample(key, _GROUPS, start, stop)
+        at = _first_best(groups.min if side == "min" else groups.max, side)
+        if at is None:
+            return None
+        points = int(groups.n[at])
+        start, stop = table.position(int(groups.step_from[at])), table.position(int(groups.step_to[at]) + 1)
+    series = table.series(key, start, stop)
+    at = _first_best(series.values, side)
+    return None if at is None else Moment(series.values.item(at), series.steps.item(at))
+
+
+def _whole(table: Table, key: str, found: Stats) -> tuple[Ints, Floats]:
+    """Steps and values of a short column."""
+    known = _short.get(table)
+    if known and known[0] == key and known[1] == found:
+        return known[2:]
+    series = table.series(key)
+    _short[table] = key, found, series.steps, series.values
+    return series.steps, series.values
+
+
+def _first_best(values: Floats, side: Direction) -> int | None:
+    """Where the first of the least or greatest finite values stands; None where there is none."""
+    ranked = np.where(np.isfinite(values), values if side == "min" else -values, np.inf)
+    at = int(ranked.argmin()) if len(ranked) else 0
+    return at if len(ranked) and ranked[at] < np.inf else None
