@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from runwise_protocol import __version__
-from runwise_protocol.argv import LOOK, Parsed, build
+from runwise_protocol.argv import COMMON, Parsed, build
 from runwise_protocol.client import here
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.queries import BY_COMMAND, QUERIES
@@ -24,7 +24,7 @@ from runwise_protocol.schema import Parameter, parameters
 from runwise_cli import daemon
 from runwise_cli.ask import ask
 from runwise_cli.demo import demo
-from runwise_cli.init import init
+from runwise_cli.init import init, init_auto
 
 _FIRST_CLAUSE = re.compile(r"[.:;](?:\s|$)| \(")
 
@@ -101,10 +101,20 @@ def _demo() -> int:
 
 def _init(
     name: Annotated[str | None, typer.Option(help="The project's name; its folder's name by default.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace settings that are there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace settings that are there; with --auto: fill in what they lack.")
+    ] = False,
+    auto: Annotated[bool, typer.Option("--auto", help="Learn the schema from the project's runs.")] = False,
 ) -> int:
     """Write runwise.json, the project's settings, to its root."""
-    print(f"wrote {init(Path(here().cwd), os.environ, name, force)}")
+    where = here()
+    if not auto:
+        print(f"wrote {init(Path(where.cwd), os.environ, name, force)}")
+        return 0
+    written, learned = init_auto(Path(where.cwd), where.environ, name, force)
+    print(f"wrote {written.path}\n{learned}", end="")
+    if written.kept:
+        print(f"kept as they were: {', '.join(written.kept)}")
     return 0
 
 
@@ -114,7 +124,7 @@ def _command(query: type[Query], answer: Callable[[Parsed], int]) -> Callable[..
     def command(**given: Any) -> int:
         return answer(build(query, {name: value for name, value in given.items() if value not in (None, False, [])}))
 
-    declared = [_declared(parameter) for parameter in (*parameters(query), *LOOK)]
+    declared = [_declared(parameter) for parameter in (*parameters(query), *COMMON)]
     command.__signature__ = inspect.Signature(declared, return_annotation=int)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in declared}
     return command
@@ -146,7 +156,7 @@ def _declared(parameter: Parameter) -> inspect.Parameter:
 def _known_command(app: typer.Typer, argv: Sequence[str]) -> None:
     """Refuse an unknown command by naming the nearest one."""
     word = argv[0] if argv else ""
-    if word.partition("=")[0] in {flag for parameter in LOOK for flag in parameter.flags}:
+    if word.partition("=")[0] in {flag for parameter in COMMON for flag in parameter.flags}:
         raise RunwiseError(Kind.USAGE, f"{word} stands before a command", shlex.join(["runwise", "list", *argv]))
     known = [command.name or "" for command in app.registered_commands]
     known += [group.name or "" for group in app.registered_groups]
@@ -161,7 +171,7 @@ def _known_command(app: typer.Typer, argv: Sequence[str]) -> None:
 def _usage_error(error: typer.TyperException, argv: Sequence[str]) -> RunwiseError:
     """What Typer refused, in our words, with the nearest flag where one was misspelled."""
     query = BY_COMMAND.get(argv[0]) if argv else None
-    flags = [flag for known in (*parameters(query), *LOOK) for flag in known.flags] if query else []
+    flags = [flag for known in (*parameters(query), *COMMON) for flag in known.flags] if query else []
     nearest = difflib.get_close_matches(getattr(error, "option_name", ""), flags, n=1)
     message = re.split(r"\.\s|\n", str(error).strip())[0].rstrip(".")
     hint = " ".join(["runwise", argv[0], *nearest]) if nearest else ""

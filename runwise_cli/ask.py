@@ -21,7 +21,7 @@ def ask(parsed: Parsed) -> int:
 def write(client: Client, parsed: Parsed, where: Where) -> int:
     """Write the answer to a question asked from `where` to stdout. The exit status."""
     sys.stdout.flush()
-    return client.write(parsed.query, look(where, parsed.look), where, sys.stdout.buffer)
+    return client.write(parsed.query, look(where, parsed.look), parsed.seen_from(where), sys.stdout.buffer)
 
 
 def look(where: Where, given: dict[str, Any]) -> Look:

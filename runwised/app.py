@@ -14,7 +14,7 @@ from pathlib import Path
 from runwise_protocol import __version__
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.launch import READY
-from runwise_protocol.paths import cache_folder, runtime_folder
+from runwise_protocol.paths import cache_folder, runtime_folder, state_folder
 
 from runwised.catalog.catalog import Catalog
 from runwised.server import lifecycle
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _engine() -> Engine:
     cache = Path(cache_folder())
-    return Answers(Catalog(cache), cache)
+    return Answers(Catalog(cache, Path(state_folder())), cache)
 
 
 def _parser() -> argparse.ArgumentParser:

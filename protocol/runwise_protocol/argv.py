@@ -6,13 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+import msgspec
+
 from runwise_protocol.errors import RunwiseError
 from runwise_protocol.queries import BY_COMMAND
-from runwise_protocol.query import Look, Query
+from runwise_protocol.query import Look, Query, Where
 from runwise_protocol.schema import Given, Parameter, parameters, request
 
-LOOK = tuple(parameter for parameter in parameters(Look) if parameter.name in {"form", "budget", "dress"})
+LOOK = tuple(parameter for parameter in parameters(Look) if parameter.name not in {"color", "width"})
 """What every command takes about the look of its answer; the rest of `Look` is the terminal's."""
+PROJECT = next(parameter for parameter in parameters(Where) if parameter.name == "project")
+COMMON = (*LOOK, PROJECT)
+"""What every command takes."""
 
 
 class Parsed(NamedTuple):
@@ -21,6 +26,12 @@ class Parsed(NamedTuple):
     query: Query
     look: dict[str, Any]
     """The fields of `Look` that were given."""
+    project: str | None = None
+    """As in `Where`."""
+
+    def seen_from(self, where: Where) -> Where:
+        """From where it is asked, with the project that it names."""
+        return where if self.project is None else msgspec.structs.replace(where, project=self.project)
 
 
 def parse(argv: Sequence[str]) -> Parsed | None:
@@ -42,9 +53,11 @@ def parse(argv: Sequence[str]) -> Parsed | None:
 def build(kind: type[Query], given: Given) -> Parsed:
     """The request that the given texts ask for. Raises RunwiseError (usage) when one is out of bounds."""
     about_look = {parameter.name for parameter in LOOK}
+    about_all = {*about_look, PROJECT.name}
     look = request(Look, {name: value for name, value in given.items() if name in about_look})
-    query = request(kind, {name: value for name, value in given.items() if name not in about_look})
-    return Parsed(query, {name: getattr(look, name) for name in given if name in about_look})
+    query = request(kind, {name: value for name, value in given.items() if name not in about_all})
+    where = request(Where, {"cwd": ".", **{name: value for name, value in given.items() if name == PROJECT.name}})
+    return Parsed(query, {name: getattr(look, name) for name in given if name in about_look}, where.project)
 
 
 def _scan(kind: type[Query], words: Sequence[str]) -> dict[str, Any] | None:
@@ -102,6 +115,6 @@ def _place(given: dict[str, Any], loose: list[str], places: Sequence[Parameter])
 
 @cache
 def _spellings(kind: type[Query]) -> tuple[dict[str, Parameter], tuple[Parameter, ...]]:
-    known = (*parameters(kind), *LOOK)
+    known = (*parameters(kind), *COMMON)
     flags = {flag: parameter for parameter in known for flag in parameter.flags}
     return flags, tuple(parameter for parameter in known if not parameter.flags)

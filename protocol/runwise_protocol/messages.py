@@ -7,6 +7,7 @@ import os
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from runwise_protocol import frames
 from runwise_protocol.errors import Kind, RunwiseError
@@ -38,17 +39,21 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     look: Look = Look()
     cwd: bytes
     environ: dict[str, bytes] = {}
+    project: bytes | None = None
 
     @classmethod
     def of(cls, query: Query, look: Look | None, where: Where) -> Ask:
         """The question as it is sent."""
         environ = {name: os.fsencode(value) for name, value in where.environ.items()}
-        return cls(query=query, look=look or Look(), cwd=os.fsencode(where.cwd), environ=environ)  # type: ignore[arg-type]
+        project = None if where.project is None else os.fsencode(where.project)
+        asked = {"query": query, "look": look or Look(), "cwd": os.fsencode(where.cwd)}
+        return cls(**asked, environ=environ, project=project)  # type: ignore[arg-type]
 
     @property
     def where(self) -> Where:
         """From where it is asked."""
-        return _where(os.fsdecode(self.cwd), {name: os.fsdecode(value) for name, value in self.environ.items()})
+        where = _where(os.fsdecode(self.cwd), {name: os.fsdecode(value) for name, value in self.environ.items()})
+        return where if self.project is None else replace(where, project=os.fsdecode(self.project))
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -95,6 +95,20 @@ class Look(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             extra={"flags": ("--for",)},
         ),
     ] = None
+    quiet: Annotated[
+        bool,
+        Meta(
+            description="Only what was asked for: no next commands, no remarks.",
+            extra={"flags": ("-q", "--quiet")},
+        ),
+    ] = False
+    verbose: Annotated[
+        bool,
+        Meta(
+            description="Also what is usually left out, within four times the budget.",
+            extra={"flags": ("-v", "--verbose")},
+        ),
+    ] = False
     color: bool = False
     """Whether colour may be used (a terminal, and NO_COLOR is not set)."""
     width: Annotated[int, Meta(ge=20, le=10_000)] = 100
@@ -107,6 +121,14 @@ class Where(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cwd: str
     environ: dict[str, str] = {}
     """Only the variables in `ENVIRON`."""
+    project: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=4096)] | None,
+        Meta(
+            description="Ask about this project: a folder, or the end of the path of one that list --all shows.",
+            extra={"flags": ("-C", "--project")},
+        ),
+    ] = None
+    """Then it is as if asked in that project (below `cwd`), with no variables."""
 
 
 def checked(kind: type[Any], fields: dict[str, Any]) -> Any:

@@ -6,10 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runwised.catalog.annotations import NO_OVERLAY
 from runwised.catalog.extras import Extras, fill
 from runwised.catalog.segment import Segment, Told, merge
 from runwised.catalog.tracked import TrackedRun
 from runwised.formats.record import Identity
+from runwised.index.view import Annotation
 
 
 class NamedRun(TrackedRun):
@@ -19,6 +21,8 @@ class NamedRun(TrackedRun):
         super().__init__(segments)
         self.label = ""
         """What it goes by where its own id is not unique in the project; else empty."""
+        self.overlay = NO_OVERLAY
+        """What the user says of the project's runs."""
         self._extras = Extras(self.parts[-1].found.folder)
         self._told: Told | None = None
 
@@ -94,12 +98,17 @@ class NamedRun(TrackedRun):
     @property
     def notes(self) -> str | None:
         """See `RunView`."""
-        return self._identity.notes
+        return self.annotation.notes(self._identity.notes)
 
     @property
     def tags(self) -> Sequence[str]:
         """See `RunView`."""
-        return self._identity.tags or ()
+        return self.annotation.tags(self._identity.tags or ())
+
+    @property
+    def annotation(self) -> Annotation:
+        """See `RunView`."""
+        return self.overlay.of(self.id, self.own_id)
 
     @property
     def sweep_id(self) -> str | None:
@@ -116,3 +125,8 @@ class NamedRun(TrackedRun):
         """See `RunView`."""
         said = self.slot.ask(lambda index: index.facts) if self.indexed else self.told.facts
         return said if "program" in said or not self._is_wandb else {**self._extras.metadata.facts, **said}
+
+    @property
+    def packages(self) -> Mapping[str, str]:
+        """See `RunView`."""
+        return self._extras.packages if self._is_wandb else {}

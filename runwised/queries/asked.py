@@ -8,8 +8,8 @@ from runwise_protocol.schema import parameters
 from runwised.render.command import command, keys_option
 
 
-def asked(query: Query) -> str:
-    """The command line of a query, without ``runwise``: only what differs from the defaults."""
+def asked(query: Query, *more: str) -> str:
+    """The command line of a query, without ``runwise``: only what differs from the defaults, then `more` words."""
     words = [query.command]
     for parameter in parameters(type(query)):
         value = getattr(query, parameter.name)
@@ -18,10 +18,10 @@ def asked(query: Query) -> str:
         if not parameter.flags:
             words += value if isinstance(value, tuple) else [str(value)]
         elif parameter.many:
-            words += keys_option(value)
+            words += [parameter.flags[0], *keys_option(value)[1:]]
         else:
             words += [parameter.flags[0]] + ([] if value is True else [str(value)])
-    return command(*words)
+    return command(*words, *more)
 
 
 def counted(query: Query, names: tuple[str, ...]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from runwised.index.view import RunView
+from runwised.queries.everywhere import known_by
 from runwised.queries.glance import Moment, best, latest, stats_of
 from runwised.queries.keysel import Direction, direction, main_metric
 from runwised.render.numbers import Dress, column, formatted, number
@@ -37,11 +38,11 @@ class Board(NamedTuple):
     guessed: bool
     """The side is known only from the metric's name."""
     standings: Mapping[str, Standing]
-    """By run id; only runs that logged the metric."""
+    """By what a run is `known_by`; only runs that logged the metric."""
 
     @property
     def champion(self) -> str | None:
-        """Id of the run with the best exact value; of equal ones the first."""
+        """The run (as it is `known_by`) with the best exact value; of equal ones the first."""
         sign = -1 if self.side == "max" else 1
         ranked = {run: sign * found.best.value for run, found in self.standings.items() if found.best and found.ranked}
         return min(ranked, key=ranked.__getitem__, default=None)
@@ -65,8 +66,8 @@ def board_of(runs: Sequence[RunView], config: RunwiseConfig, key: str | None = N
             return None
         key = favoured.most_common(1)[0][0]
     side, guessed = side_of(runs[:_LOOKED_AT], key, config)
-    standings = ((run.id, _standing(run, key, side)) for run in runs)
-    return Board(key, side, guessed, {run_id: found for run_id, found in standings if found})
+    standings = ((known_by(run), _standing(run, key, side)) for run in runs)
+    return Board(key, side, guessed, {run: found for run, found in standings if found})
 
 
 def side_of(runs: Sequence[RunView], key: str, config: RunwiseConfig) -> tuple[Direction | None, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runwised.index.view import RunView
+from runwised.queries.everywhere import Everywhere
 from runwised.queries.project import PlaceView, ProjectView
 from runwised.render.command import command
 from runwised.render.page import Page
@@ -55,19 +56,29 @@ class NamedView:
         return self._view.places
 
     @property
+    def named(self) -> str | None:
+        """See `ProjectView`."""
+        return self._view.named
+
+    @property
     def notes(self) -> Sequence[str]:
         """See `ProjectView`."""
         return self._view.notes
 
 
+def there(view: ProjectView) -> tuple[str, ...]:
+    """The flag with which a command line names the view's project, where it must."""
+    return () if view.named is None else ("-C", view.named)
+
+
 def onward(view: ProjectView, verb: str, name: str, *options: str | int | None) -> str:
     """The command that shows more of the run `name`, with ``runwise``; empty where a path's runs cannot be asked so."""
     if not isinstance(view, NamedView) or view.path is None:
-        return command("runwise", verb, name, *options)
+        return command("runwise", verb, name, *options, *there(view))
     if verb not in _PARTS or not _OPTIONS.issuperset(map(str, options[::2])):
         return ""
     which = ("-r", name) if len(view.runs) > 1 else ()
-    return command("runwise", view.verb, view.path, *which, *_PARTS[verb], *options)
+    return command("runwise", view.verb, view.path, *which, *_PARTS[verb], *options, *there(view))
 
 
 def propose(page: Page, view: ProjectView, verb: str, name: str, *options: str | int | None) -> None:
@@ -84,9 +95,11 @@ def pointing(text: str, line: str) -> str:
 
 def listing(view: ProjectView) -> str:
     """The command that lists the view's runs, with ``runwise``."""
+    if isinstance(view, Everywhere):
+        return "runwise list --all"
     if not isinstance(view, NamedView):
-        return "runwise list"
-    return command("runwise", view.verb, view.path)
+        return command("runwise", "list", *there(view))
+    return command("runwise", view.verb, view.path, *there(view))
 
 
 def whole_listing(view: ProjectView, again: str, total: int) -> str:

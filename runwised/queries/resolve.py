@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from runwise_protocol.errors import Kind, RunwiseError
 
 from runwised.index.view import RunView
+from runwised.queries.everywhere import home_of, known_by
 from runwised.queries.onward import listing
 from runwised.queries.project import ProjectView
 from runwised.render.untrusted import clean
@@ -77,14 +78,16 @@ def _unknown(ref: str, view: ProjectView) -> RunwiseError:
 
 def handle(run: RunView, view: ProjectView) -> str:
     """The shortest reference that means this run and no other: its name, or else the beginning of its id."""
-    return handles([run], view)[run.id]
+    return handles([run], view)[known_by(run)]
 
 
 def handles(runs: Sequence[RunView], view: ProjectView) -> dict[str, str]:
-    """The `handle` of each of several runs, by id."""
-    names = Counter(run.name for run in view.runs)
-    ids = [run.id for run in view.runs]
-    return {run.id: _handle(run, names, ids) for run in runs}
+    """The `handle` of each of several runs, by what they are `known_by`: in each one's own project."""
+    homes = {home.root: home for run in runs if (home := home_of(run))} or {"": view}
+    known = {
+        root: (Counter(run.name for run in home.runs), [run.id for run in home.runs]) for root, home in homes.items()
+    }
+    return {known_by(run): _handle(run, *known[home.root if (home := home_of(run)) else ""]) for run in runs}
 
 
 def _handle(run: RunView, names: Mapping[str, int], ids: Sequence[str]) -> str:

@@ -6,10 +6,11 @@ import pytest
 import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runwise_protocol.argv import LOOK, Parsed, parse
+from runwise_protocol.argv import COMMON, Parsed, parse
 from runwise_protocol.errors import RunwiseError
 from runwise_protocol.queries import BY_COMMAND, QUERIES, Compare, History, ListRuns, Log, RankRuns, Raw, ShowRun
-from runwise_protocol.query import Look
+from runwise_protocol.queries.annotate import NoteRun, TagRun
+from runwise_protocol.query import Look, Where
 from runwise_protocol.schema import Parameter, parameters
 
 from runwise_cli.app import command_line
@@ -62,7 +63,7 @@ def any_line(draw: st.DrawFn) -> list[str]:
     """Words such as people type, in and out of order, of this command and of others."""
     query = draw(st.sampled_from(QUERIES))
     strange = [parameter for other in QUERIES for parameter in parameters(other)]
-    known = [*parameters(query), *LOOK]
+    known = [*parameters(query), *COMMON]
     words: list[str] = []
     for _ in range(draw(st.integers(0, 5))):
         parameter = draw(st.sampled_from(known if draw(st.integers(0, 9)) else strange))
@@ -95,7 +96,7 @@ def valid(parameter: Parameter) -> st.SearchStrategy[str]:
 def plain_line(draw: st.DrawFn) -> list[str]:
     """A valid command line: each parameter at most once, the required ones in it."""
     query = draw(st.sampled_from(QUERIES))
-    wanted = [one for one in (*parameters(query), *LOOK) if one.required or draw(st.booleans())]
+    wanted = [one for one in (*parameters(query), *COMMON) if one.required or draw(st.booleans())]
     pieces = [draw(spelled(one, draw(valid(one)))) for one in draw(st.permutations(wanted))]
     return [query.command, *(word for piece in pieces for word in piece)]
 
@@ -121,11 +122,22 @@ def test_every_valid_line_is_understood_at_once(argv: list[str]) -> None:
         ("list -w age<2d --sort=-loss --reverse", ListRuns(where="age<2d", sort="-loss", reverse=True), {}),
         ("best val/loss --max -n 3", RankRuns(key="val/loss", max=True, top=3), {}),
         ("compare a,b c", Compare(runs=("a,b", "c")), {}),
+        ("tag a x,y z --remove", TagRun(run="a", tags=("x,y", "z"), remove=True), {}),
+        ("note a text --append -q", NoteRun(run="a", text="text", append=True), {"quiet": True}),
+        ("list -a -v", ListRuns(all=True), {"verbose": True}),
         ("log --errors -- -odd", Log(run="-odd", errors=True), {}),
     ],
 )
 def test_a_plain_line_gives_its_request(line: str, query: object, look: dict[str, object]) -> None:
     assert parse(line.split()) == Parsed(query, look)
+
+
+@pytest.mark.parametrize("line", ["run a -C ../b", "run a --project ../b", "run --project=../b a", "run -C../b a"])
+def test_a_project_can_be_named_and_is_part_of_where_it_is_asked(line: str) -> None:
+    parsed = parse(line.split())
+    assert parsed == Parsed(ShowRun(run="a"), {}, "../b")
+    assert parsed.seen_from(Where(cwd="/x")) == Where(cwd="/x", project="../b")
+    assert parsed._replace(project=None).seen_from(Where(cwd="/x")) == Where(cwd="/x")
 
 
 @pytest.mark.parametrize(
@@ -149,6 +161,8 @@ def test_a_plain_line_gives_its_request(line: str, query: object, look: dict[str
         "list --format yaml",
         "list --no-spark=1",
         "run a b",
+        "tag a",
+        "list -C",
         "compare",
         "raw --step 3-5",
         "run a\udcff",
@@ -159,8 +173,8 @@ def test_what_is_not_plain_is_declined(line: str) -> None:
 
 
 def test_no_query_has_a_field_or_a_flag_that_the_look_has() -> None:
-    fields = set(Look.__struct_fields__)
-    flags = {flag for parameter in LOOK for flag in parameter.flags}
+    fields = {*Look.__struct_fields__, "project"}
+    flags = {flag for parameter in COMMON for flag in parameter.flags}
     for query in BY_COMMAND.values():
         assert fields.isdisjoint(query.__struct_fields__)
         assert flags.isdisjoint(flag for parameter in parameters(query) for flag in parameter.flags)

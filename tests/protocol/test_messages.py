@@ -58,9 +58,10 @@ def test_the_terminal_completes_what_the_command_line_says_of_the_look() -> None
 
 def test_a_question_from_a_folder_that_is_not_text_is_read_back() -> None:
     where = Where(cwd="/data/\udcff", environ={"WANDB_DIR": "/\udcfe"})
-    ask = Ask.of(History(run="a", keys=("loss",)), Look(form="json"), where)
-    assert messages.decode_ask(messages.encode_ask(ask)) == ask
-    assert ask.where == where
+    for asked in (where, Where(cwd="/", project="../\udcff")):
+        ask = Ask.of(History(run="a", keys=("loss",)), Look(form="json"), asked)
+        assert messages.decode_ask(messages.encode_ask(ask)) == ask
+        assert ask.where == asked
 
 
 @pytest.mark.parametrize("query", [ListRuns(state="\udcff"), History(around=10**30)])

@@ -36,9 +36,17 @@ class NotesReply(Reply, kw_only=True):
     run: str
     name: str
     notes: str | None
+    """Logged and one's own together."""
     tags: list[str]
+    """Logged and one's own together."""
     group: str | None
     alerts: list[dict[str, str]]
+    added: list[str]
+    """Tags of one's own."""
+    removed: list[str]
+    """Logged tags that were taken off."""
+    note: str
+    """One's own part of the notes: its end."""
 
 
 class ShowNotes(Query, frozen=True, kw_only=True, tag="notes"):

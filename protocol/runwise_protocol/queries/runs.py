@@ -38,6 +38,8 @@ class RunEntry(msgspec.Struct, kw_only=True):
     sources: list[SourceEntry]
     proof: str
     """How the state is known."""
+    root: str | None = None
+    """The project's folder; only where runs of several projects are listed."""
 
 
 class RunList(Reply, kw_only=True):
@@ -80,4 +82,8 @@ class ListRuns(Query, frozen=True, kw_only=True, tag="list"):
     match: Annotated[Word | None, Meta(description="Only runs with this text in name, id, notes, tags or group.")] = (
         None
     )
+    all: Annotated[
+        bool,
+        Meta(description="The runs of every project that was ever asked about.", extra={"flags": ("-a", "--all")}),
+    ] = False
     no_spark: Annotated[bool, Meta(description="Leave the trend out.")] = False

@@ -1,0 +1,121 @@
+"""Projects that were asked about are known ever after: all of them are listed, and found by the ends of their paths."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from runwised.catalog import catalog as catalog_module
+from runwised.catalog.catalog import Catalog
+from runwised.catalog.everything import MOST_PROJECTS, KnownProjects, NoSuchProject, SeveralProjects
+from runwised.catalog.place import NoProject
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+def projects(found):
+    return sorted(Path(project.root).name for project in found.projects)
+
+
+async def test_every_project_that_was_asked_about_is_in_it_also_after_a_restart(add_run, tmp_path, state):
+    for name in ("one", "two", "three"):
+        add_run("0.31.0-finished", name)
+    first = Catalog(None, state)
+    await first.view(str(tmp_path / "one"), {})
+    await first.view(str(tmp_path / "two" / "wandb"), {})
+    assert projects(await first.view_all()) == ["one", "two"]
+    again = await Catalog(None, state).view_all()
+    assert projects(again) == ["one", "two"]
+    assert (again.late, again.unseen) == (0, 0)
+    assert [(run.id, Path(home.root).name) for run, home in again.runs] == [
+        ("fxb2c515", "two"),
+        ("fxb2c515", "one"),
+    ]
+
+
+async def test_a_project_that_is_gone_or_empty_or_found_by_variables_only_is_not_in_it(add_run, tmp_path, state):
+    for name in ("gone", "elsewhere"):
+        add_run("0.31.0-finished", name)
+    (tmp_path / "empty" / "logs").mkdir(parents=True)
+    (tmp_path / "other" / "logs").mkdir(parents=True)
+    catalog = Catalog(None, state)
+    await catalog.view(str(tmp_path / "gone"), {})
+    await catalog.view(str(tmp_path / "empty"), {})
+    wandb = {"RUNWISE_WANDB_DIR": str(tmp_path / "elsewhere" / "wandb")}
+    assert (await catalog.view(str(tmp_path / "other"), wandb)).runs
+    shutil.rmtree(tmp_path / "gone")
+    found = await catalog.view_all()
+    assert (found.projects, found.unseen) == ((), 0)
+
+
+async def test_what_cannot_be_looked_at_in_time_is_counted_and_comes_next_time(add_run, tmp_path, state, monkeypatch):
+    for name in ("one", "two"):
+        add_run("0.31.0-finished", name)
+        await Catalog(None, state).view(str(tmp_path / name), {})
+    catalog = Catalog(None, state)
+    monkeypatch.setattr(catalog_module, "VIEW_SECONDS", 0.0)
+    assert (await catalog.view_all()).unseen == 2
+    monkeypatch.undo()
+    assert (await catalog.view_all()).unseen == 0
+
+    places = KnownProjects.places
+
+    async def places_at_the_last_moment(*asked):
+        found = await places(*asked)
+        monkeypatch.setattr(catalog_module, "VIEW_SECONDS", 0.0)
+        return found
+
+    monkeypatch.setattr(KnownProjects, "places", places_at_the_last_moment)
+    found = await catalog.view_all()
+    assert (projects(found), found.late, found.unseen) == (["one", "two"], 2, 0)
+
+
+def test_a_folder_comes_before_a_known_project_and_a_known_one_is_found_by_the_end_of_its_path(tmp_path, state):
+    known = KnownProjects(state)
+    for name in ("a/proj", "b/proj", "c/other"):
+        (tmp_path / name).mkdir(parents=True)
+        known.remember(str(tmp_path / name))
+    find = KnownProjects(state).find
+    assert find("other", str(tmp_path)) == str(tmp_path / "c/other")
+    assert find("b/proj", "/") == str(tmp_path / "b/proj")
+    assert find("proj", str(tmp_path / "a")) == str(tmp_path / "a/proj")
+    assert find("..", str(tmp_path / "a")) == str(tmp_path)
+    with pytest.raises(SeveralProjects) as several:
+        find("proj", "/")
+    assert sorted(several.value.roots) == [str(tmp_path / "a/proj"), str(tmp_path / "b/proj")]
+    for name in ("roj", "nothing"):
+        with pytest.raises(NoSuchProject, match=f"no folder '{name}'"):
+            find(name, "/")
+    shutil.rmtree(tmp_path / "c")
+    with pytest.raises(NoProject):
+        find("other", "/")
+
+
+def test_the_file_is_bounded_and_lets_go_of_what_is_gone(tmp_path, state):
+    state.mkdir()
+    kept = [tmp_path / f"p{at}" for at in range(MOST_PROJECTS)]
+    for path in kept:
+        path.mkdir()
+    lines = [str(tmp_path / "gone"), "not a path", *map(str, kept)]
+    (state / "projects").write_text("\n".join(lines) + "\n")
+    known = KnownProjects(state)
+    (tmp_path / "new").mkdir()
+    known.remember(str(tmp_path / "new"))
+    found = (state / "projects").read_text().splitlines()
+    assert found == [str(tmp_path / "new"), *map(str, kept[:-1])]
+    assert (state / "projects").stat().st_mode & 0o777 == 0o600
+
+
+def test_where_it_cannot_be_written_this_process_knows_it_all_the_same(tmp_path, caplog):
+    (tmp_path / "state").write_text("a file")
+    known = KnownProjects(tmp_path / "state")
+    known.remember(str(tmp_path))
+    assert known.roots() == [str(tmp_path)]
+    assert "cannot be written" in caplog.text
