@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, BinaryIO, Self, TypeAlias, TypeVar
 
 import msgspec
 from runwise_protocol.client import Client, here
 from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.queries.about import ConfigReply, NotesReply, ShowConfig, ShowNotes
+from runwise_protocol.queries.annotate import NoteRun, Said, TagRun
+from runwise_protocol.queries.best import Ranking, RankRuns
 from runwise_protocol.queries.compare import Compare, Comparison
+from runwise_protocol.queries.diagnose import CheckHealth, Diagnose, Diagnosis, HealthReport
+from runwise_protocol.queries.find import FindRuns, FoundRuns
+from runwise_protocol.queries.groups import GroupRuns, Groups
 from runwise_protocol.queries.history import Curves, History
 from runwise_protocol.queries.live import Live, LiveStatus
-from runwise_protocol.queries.local import Local, LocalLog
+from runwise_protocol.queries.local import Local, LocalLog, TensorBoard
+from runwise_protocol.queries.log import Log, LogLines
 from runwise_protocol.queries.metrics import KeyList, ListKeys, ShowStats, StatsTable
+from runwise_protocol.queries.rank import Place, Rank
+from runwise_protocol.queries.raw import Export, Raw, RawRows
 from runwise_protocol.queries.run import Latest, RunSummary, ShowRun
 from runwise_protocol.queries.runs import ListRuns, RunEntry, RunList
+from runwise_protocol.queries.schema import Learned, LearnSchema
 from runwise_protocol.queries.sources import ListSources, Sources
+from runwise_protocol.queries.stability import ShowStability, Stability
+from runwise_protocol.queries.sweep import Sweep, SweepRuns
 from runwise_protocol.query import Look, Query, Reply, Where, checked
 
 from runwised.settings import RunwiseConfig
 
 R = TypeVar("R", bound=Reply)
+T = TypeVar("T")
 Run: TypeAlias = str | RunEntry | RunSummary | None
 """A run: its id, a unique prefix of it, or its name; an answer that is about it; None: the latest."""
 Names: TypeAlias = str | Sequence[str]
@@ -66,9 +79,16 @@ class RunAnalyzer:
         if client is not None:
             client.close()
 
-    def list_runs(self, limit: int | None = None, state: str | None = None) -> RunList:
+    def ask(self, question: Query) -> Reply:
+        """The answer to any question of `runwise_protocol.queries`; the methods below are these with typed answers.
+
+        Where a method takes `options`, they are further fields of its contract.
+        """
+        return self._with_client(lambda client, where: client.ask(question, look=self._look, where=where))
+
+    def list_runs(self, limit: int | None = None, state: str | None = None, **options: Any) -> RunList:
         """Every run, newest first; with `state` only those in it."""
-        return self._ask(RunList, ListRuns, limit=limit, state=state)
+        return self._ask(RunList, ListRuns, limit=limit, state=state, **options)
 
     def get_latest_run(self) -> RunSummary:
         """The run that was started last."""
@@ -78,17 +98,49 @@ class RunAnalyzer:
         """The run that a name, an id or the beginning of one stands for. Raises RunwiseError when it is not one run."""
         return self._ask(RunSummary, ShowRun, run=run, no_spark=True, no_anomalies=True)
 
+    def find_runs(self, pattern: str, limit: int | None = None) -> FoundRuns:
+        """Runs with a text, or a glob, in names, ids, tags, notes, groups or configuration."""
+        return self._ask(FoundRuns, FindRuns, pattern=pattern, limit=limit)
+
+    def find_best_run(self, key: str, higher_is_better: bool | None = None, **options: Any) -> Ranking:
+        """Runs by their best values of a metric; which way is better is known, or guessed, unless it is said."""
+        return self._ask(Ranking, RankRuns, key=key, **_way(higher_is_better), **options)
+
     def summarize_run(self, run: Run = None) -> RunSummary:
         """One run on one page."""
         return self._ask(RunSummary, ShowRun, run=_reference(run))
 
-    def compare_runs(self, *runs: Run, filter: str | None = None) -> Comparison:  # noqa: A002 - the contract's word
+    def compare_runs(self, *runs: Run, filter: str | None = None, **options: Any) -> Comparison:  # noqa: A002 - the contract's word
         """Runs side by side; with `filter` only metrics whose name has this text."""
-        return self._ask(Comparison, Compare, runs=[_reference(run) for run in runs], filter=filter)
+        return self._ask(Comparison, Compare, runs=[_reference(run) for run in runs], filter=filter, **options)
+
+    def rank_run(self, run: Run = None, key: str | None = None, **options: Any) -> Place:
+        """A run among the earlier ones, each as it was at the same step."""
+        return self._ask(Place, Rank, run=_reference(run), key=key, **options)
+
+    def group_runs(self, key: str | None = None, vary: Names = (), **options: Any) -> Groups:
+        """Mean and spread of a metric over runs that differ in nothing but `vary`: config keys, found when not said."""
+        return self._ask(Groups, GroupRuns, key=key, vary=_names(vary), **options)
+
+    def sweep_runs(self, over: Names = (), key: str | None = None, **options: Any) -> Sweep:
+        """Which config keys a metric goes with (`over`, or those that vary), what was tried, and what was best."""
+        return self._ask(Sweep, SweepRuns, over=_names(over), key=key, **options)
 
     def get_live_status(self) -> LiveStatus:
         """What is running now."""
         return self._ask(LiveStatus, Live)
+
+    def diagnose(self, run: Run = None) -> Diagnosis:
+        """Why a run ended, its last good step, and what went bad first."""
+        return self._ask(Diagnosis, Diagnose, run=_reference(run))
+
+    def check_health(self, run: Run = None) -> HealthReport:
+        """What is wrong with a run, or with each of the newest 50."""
+        return self._ask(HealthReport, CheckHealth, run=_reference(run))
+
+    def check_stability(self, run: Run = None, keys: Names = (), **options: Any) -> Stability:
+        """How steady curves are: rolling mean and deviation, noise, trend."""
+        return self._ask(Stability, ShowStability, run=_reference(run), keys=_names(keys), **options)
 
     def get_history(
         self,
@@ -98,45 +150,89 @@ class RunAnalyzer:
         *,
         start: int | None = None,
         end: int | None = None,
-        x: str = "step",
+        **options: Any,
     ) -> Curves:
         """Curves of at most `samples` buckets each, over the steps from `start` to `end` (inclusive)."""
-        asked = {"samples": samples, "start": start, "end": end, "x": x}
+        asked = {"samples": samples, "start": start, "end": end, **options}
         return self._ask(Curves, History, run=_reference(run), keys=_names(keys), **asked)
 
     def get_history_stats(self, run: Run = None, keys: Names = ()) -> StatsTable:
         """Exact statistics over every logged value."""
         return self._ask(StatsTable, ShowStats, run=_reference(run), keys=_names(keys))
 
+    def get_rows(self, run: Run = None, keys: Names = (), **options: Any) -> RawRows:
+        """Exact rows: the last ones, those of a `step` or `row`, or all that was around the step `at`."""
+        return self._ask(RawRows, Raw, run=_reference(run), keys=_names(keys), **options)
+
+    def export_rows(self, out: BinaryIO, run: Run = None, keys: Names = (), *, raw: bool = False) -> None:
+        """Write every row to `out` as JSON lines (with a `look` of form ``csv``, as CSV); `raw`: voided ones too.
+
+        Raises OSError when `out` does.
+        """
+        question = _question(Export, {"run": _reference(run), "keys": _names(keys), "raw": raw})
+        self._with_client(lambda client, where: client.write(question, self._look, where, out))
+
     def list_available_keys(self, run: Run = None, keys: Names = ()) -> KeyList:
         """The keys a run logged, with kind and count."""
         return self._ask(KeyList, ListKeys, run=_reference(run), keys=_names(keys))
+
+    def get_config(self, run: Run = None, keys: Names = (), **options: Any) -> ConfigReply:
+        """A run's configuration; what looks like a secret is hidden unless `show_secrets` is set."""
+        return self._ask(ConfigReply, ShowConfig, run=_reference(run), keys=_names(keys), **options)
+
+    def get_notes(self, run: Run = None) -> NotesReply:
+        """A run's notes, tags, group and alerts."""
+        return self._ask(NotesReply, ShowNotes, run=_reference(run))
+
+    def tag_run(self, run: Run, *tags: str, remove: bool = False) -> Said:
+        """Give a run tags, or take them off; its log stays as it is."""
+        return self._ask(Said, TagRun, run=_reference(run), tags=tags, remove=remove)
+
+    def note_run(self, run: Run, text: str | None, *, append: bool = False) -> Said:
+        """Write a note about a run (None takes yours away); its log stays as it is."""
+        return self._ask(Said, NoteRun, run=_reference(run), text=text, append=append, clear=text is None)
+
+    def get_log(self, run: Run = None, tail: int | None = None, **options: Any) -> LogLines:
+        """What a run printed: its last lines, or what `grep`, `errors` or `novel` choose."""
+        return self._ask(LogLines, Log, run=_reference(run), tail=tail, **options)
 
     def list_sources(self, run: Run = None) -> Sources:
         """Which files the answers stand on (of one run, or of all), and why others were not read."""
         return self._ask(Sources, ListSources, run=_reference(run), all=True)
 
-    def analyze_local_log(self, path: str | os.PathLike[str] | None = None, run: str | None = None) -> LocalLog:
+    def learn_schema(self) -> Learned:
+        """What the project's metrics seem to mean, as `runwise.json` would say it."""
+        return self._ask(Learned, LearnSchema)
+
+    def analyze_local_log(
+        self, path: str | os.PathLike[str] | None = None, run: str | None = None, **options: Any
+    ) -> LocalLog:
         """A log, a store or a folder of logs, wherever it lies; without a path the project's logs that are not W&B's.
 
         One run is shown as `summarize_run` shows it, several as `list_runs` does; `run` picks one.
         """
-        return self._ask(LocalLog, Local, file=None if path is None else os.fspath(path), run=run)
+        return self._ask(LocalLog, Local, file=None if path is None else os.fspath(path), run=run, **options)
+
+    def analyze_tensorboard(
+        self, path: str | os.PathLike[str] | None = None, run: str | None = None, **options: Any
+    ) -> LocalLog:
+        """TensorBoard event files, as `analyze_local_log` does; without a path the project's."""
+        directory = None if path is None else os.fspath(path)
+        return self._ask(LocalLog, TensorBoard, directory=directory, run=run, **options)
 
     def _ask(self, reply: type[R], query: type[Query], **fields: Any) -> R:
-        try:
-            question = checked(query, fields)
-        except msgspec.ValidationError as error:
-            raise RunwiseError(Kind.USAGE, str(error)) from error
+        answer = self.ask(_question(query, fields))
+        assert isinstance(answer, reply)
+        return answer
+
+    def _with_client(self, do: Callable[[Client, Where], T]) -> T:
         with self._lock:
             try:
                 self._client = self._client or Client.connect()
-                answer = self._client.ask(question, look=self._look, where=self._where())
+                return do(self._client, self._where())
             except BaseException:
                 self.close()  # what is left of an answer must not be taken for the next one
                 raise
-        assert isinstance(answer, reply)
-        return answer
 
     def _where(self) -> Where:
         if self._project is None:
@@ -156,6 +252,17 @@ def _reference(run: Run) -> str | None:
     if isinstance(run, RunSummary):
         return run.run.id
     return run.id if isinstance(run, RunEntry) else run
+
+
+def _question(query: type[Query], fields: dict[str, Any]) -> Any:
+    try:
+        return checked(query, fields)
+    except msgspec.ValidationError as error:
+        raise RunwiseError(Kind.USAGE, str(error)) from error
+
+
+def _way(higher_is_better: bool | None) -> dict[str, bool]:
+    return {} if higher_is_better is None else {"max": higher_is_better, "min": not higher_is_better}
 
 
 def _names(keys: Names) -> list[str]:

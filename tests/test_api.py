@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from runwise_protocol.queries import QUERIES
+from runwise_protocol.queries.about import ShowConfig
+from runwise_protocol.queries.live import LiveStatus
+from runwise_protocol.query import Query, checked
 
 from runwised import MetricSchema, RunAnalyzer, RunwiseConfig, RunwiseError
 from runwised.settings import AnomalyDetection
@@ -68,6 +74,56 @@ def test_every_question_has_a_typed_answer_that_is_also_a_text(analyzer: RunAnal
     assert both.config["model.d"] == [384, 512]
     for answer in (runs, wide, both):
         assert "gpt-wide" in str(answer)
+
+
+def test_every_question_has_a_method(analyzer: RunAnalyzer, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: set[type[Query]] = set()
+
+    def noted(query: type[Query], fields: dict[str, Any]) -> Any:
+        asked.add(query)
+        return checked(query, fields)
+
+    monkeypatch.setattr("runwised.analyzer.checked", noted)
+    rows, log = io.BytesIO(), ROOT / "tests/fixtures/logs/tb_torch_basic/runs"
+    answers = [
+        analyzer.list_runs(where="finished", sort="-step"),
+        analyzer.get_latest_run(),
+        analyzer.summarize_run("gpt-wide"),
+        analyzer.find_runs("wide"),
+        analyzer.find_best_run("val/loss", higher_is_better=False, top=1),
+        analyzer.compare_runs("gpt-base", "gpt-wide", at="step=500"),
+        analyzer.rank_run("gpt-wide", "val/loss", at="step=500"),
+        analyzer.group_runs("val/loss", "seed"),
+        analyzer.sweep_runs("lr", "val/loss"),
+        analyzer.get_live_status(),
+        analyzer.diagnose("gpt-hot"),
+        analyzer.check_health(),
+        analyzer.check_stability("gpt-wide", "val/loss", window=5),
+        analyzer.get_history("gpt-wide", "val/loss", x="time"),
+        analyzer.get_history_stats("gpt-wide"),
+        analyzer.get_rows("gpt-wide", at=500),
+        analyzer.list_available_keys("gpt-wide"),
+        analyzer.get_config("gpt-wide", "lr"),
+        analyzer.tag_run("gpt-wide", "mine"),
+        analyzer.note_run("gpt-wide", "seen"),
+        analyzer.note_run("gpt-wide", None),
+        analyzer.get_notes("gpt-wide"),
+        analyzer.get_log("gpt-long", novel=True),
+        analyzer.list_sources(),
+        analyzer.learn_schema(),
+        analyzer.analyze_local_log(ROOT / "tests/fixtures/logs/jsonl_basic/metrics.jsonl", stats=True),
+        analyzer.analyze_tensorboard(log),
+    ]
+    analyzer.export_rows(rows, "gpt-wide", "val/loss")
+    assert {query.command for query in QUERIES} - {query.command for query in asked} == set()
+    assert all(str(answer).strip() for answer in answers if not isinstance(answer, LiveStatus))
+    assert len(rows.getvalue().splitlines()) == 24
+    assert str(analyzer.ask(ShowConfig(run="gpt-wide", keys=("lr",)))) == str(analyzer.get_config("gpt-wide", "lr"))
+
+
+def test_an_option_no_contract_has_is_an_error(analyzer: RunAnalyzer) -> None:
+    with pytest.raises(RunwiseError, match="unknown field `sampels`"):
+        analyzer.get_history("gpt-wide", sampels=3)
 
 
 def test_the_text_is_what_the_command_prints(analyzer: RunAnalyzer, project: Path, daemon_env: dict[str, str]) -> None:

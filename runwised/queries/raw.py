@@ -12,8 +12,11 @@ from runwise_protocol.queries.raw import Raw, RawRows
 from runwised.formats.record import Ints
 from runwised.index.view import RunView, Table
 from runwised.queries.keysel import select
+from runwised.queries.log import told
+from runwised.queries.onward import onward
 from runwised.queries.project import ProjectView
-from runwised.queries.raw_text import write
+from runwised.queries.raw_moment import AROUND, check, console, positions, span, system
+from runwised.queries.raw_text import write, write_moment
 from runwised.queries.resolve import handle, resolve
 from runwised.queries.rows import (
     all_keys,
@@ -51,11 +54,14 @@ def answer(query: Raw, view: ProjectView) -> RawRows:
     Steps are those of served rows; row numbers count every row in file order, so they reach voided ones too, which
     are marked ``"_voided": true``.
     """
+    check(query)
     run = resolve(query.run, view)
     table = run.history
     keys = None
     if query.keys:
         keys = set(select(query.keys, all_keys(table), hint=command("runwise", "keys", handle(run, view))))
+    if query.at is not None:
+        return _moment(run, query.at, _around(query), keys)
     wanted = _range(query, table, keys)
     newest = query.step is None and query.row is None
     most = query.limit or (_LAST if newest else _MOST)
@@ -65,6 +71,23 @@ def answer(query: Raw, view: ProjectView) -> RawRows:
         numbers, matched = _known(table, wanted, keys, most, newest)
         rows = list(_objects(run, numbers, keys, voided=wanted.voided))
     return RawRows(run=run.id, rows=_marked(table, rows) if wanted.voided else rows, matched=matched)
+
+
+def _around(query: Raw) -> int:
+    return AROUND if query.around is None else query.around
+
+
+def _moment(run: RunView, at: int, around: int, keys: Collection[str] | None) -> RawRows:
+    """The rows around a step, and what is known of the same time."""
+    table = run.history
+    found, nearest = positions(table, at, around, keys)
+    numbers = np.concatenate([np.empty(0, np.int64), *(table.numbers(place, place + 1) for place in found)])
+    reply = RawRows(run=run.id, rows=list(_objects(run, numbers, keys, voided=False)), matched=len(found))
+    within = span(table, found, nearest) if found else None
+    reply.system, reply.system_matched = system(run.system, within) if within else ([], 0)
+    lines, reply.lines_matched = console(run, within) if within else ([], 0)
+    reply.lines = [told(line) for line in lines]
+    return reply
 
 
 def _range(query: Raw, table: Table, keys: Collection[str] | None) -> _Range:
@@ -159,4 +182,8 @@ def _marked(table: Table, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]
 def render(reply: RawRows, page: Page, query: Raw, view: ProjectView) -> None:
     """See `raw_text`."""
     run = resolve(query.run, view)
-    write(page, reply, run, handle(run, view), view.config)
+    name = handle(run, view)
+    write(page, reply, run, name, view.config, onward(view, "raw", name, "-k", "GLOB"), query.at)
+    if query.at is not None:
+        again = onward(view, "raw", name, "--at", query.at, "--around", _around(query), "--format", "json")
+        write_moment(page, reply, run, query.at, onward(view, "log", name), again)

@@ -1,8 +1,10 @@
-"""Rows as text: one row a line, or side by side where they hold many keys; numbers in full."""
+"""Rows as text: one row a line, or side by side where they hold many keys; numbers in full. Also what else was then."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -12,8 +14,8 @@ from runwised.index.view import RunView, Table
 from runwised.queries.keysel import main_metrics
 from runwised.queries.rows import all_keys
 from runwised.queries.tabular import finite
-from runwised.render.command import command
 from runwised.render.layout import columns, short
+from runwised.render.numbers import number, plural
 from runwised.render.page import Page
 from runwised.render.untrusted import clean
 from runwised.settings import RunwiseConfig
@@ -24,14 +26,17 @@ _SIDE_BY_SIDE = 5
 _LONGEST_TEXT = 60
 
 
-def write(page: Page, reply: RawRows, run: RunView, name: str, config: RunwiseConfig) -> None:
-    """Write the rows to the page; `name` is what the run goes by."""
+def write(
+    page: Page, reply: RawRows, run: RunView, name: str, config: RunwiseConfig, again: str, at: int | None
+) -> None:
+    """Write the rows to the page; `name` is what the run goes by, `again` the command for fewer keys, `at` the step
+    they are around."""
     if not reply.rows:
         page.line(f"{name} has no such rows{_logged(run.history)}", priority=100)
         return
     shown = len(reply.rows)
     count = f"{shown} of {reply.matched} rows" if shown < reply.matched else f"{shown} row{'s' * (shown > 1)}"
-    page.line(f"{name} {count}", priority=100)
+    page.line(f"{name} {count}{'' if at is None else _where(reply, at)}", priority=100)
     held = dict.fromkeys(key for row in reply.rows for key in row if key not in ("_row", "_step", "_time"))
     keys = list(dict.fromkeys([*(key for key in all_keys(run.history) if key in held), *held]))
     start = run.created or 0.0
@@ -43,13 +48,62 @@ def write(page: Page, reply: RawRows, run: RunView, name: str, config: RunwiseCo
     first = [key for key in main_metrics(run, config) if key in keys]
     rows = _few(page, reply.rows)
     head, *lines = zip(*_table(page, rows, list(dict.fromkeys([*first, *keys])), start), strict=True)
-    again = command("runwise", "raw", name, "-k", "GLOB")
     page.table(
         head,
         lines,
         priority=90,
         more=lambda dropped: f"cut: {min(dropped, len(keys))} of {len(keys)} keys; {again}",
     )
+
+
+def write_moment(page: Page, reply: RawRows, run: RunView, at: int, log: str, again: str) -> None:
+    """Write what else is known of the moment; `log` is the command for the console, `again` the one for all of it."""
+    if not reply.rows:
+        return
+    if all(row["_time"] is None for row in reply.rows):
+        page.line("these rows have no times: what the system and the console said then is not known", priority=80)
+        return
+    start = run.created or 0.0
+    _system(page, reply, start, again)
+    lines = reply.lines or []
+    if len(lines) < (reply.lines_matched or 0):
+        page.line(f"the nearest {len(lines)} of {reply.lines_matched} console lines; {log} --grep TEXT", priority=75)
+    if not lines and any(math.isnan(line.time) for line in islice(run.console(newest_first=True), 1)):
+        page.line(f"console lines have no times here: {log}", priority=75)
+    row = _nearest(reply, at)
+    stamped = [(line.time or start, f"{_seconds(line.time, start)} {line.text}") for line in lines]
+    moment = start if row["_time"] is None else row["_time"]
+    until = [text for time, text in stamped if time <= moment]
+    title = f"console{{}} step {row['_step']}, seconds first (quoted output)"
+    page.quote(title.format(" until"), until, priority=65)
+    page.quote(title.format(" after"), [text for time, text in stamped if time > moment], priority=70, keep="first")
+
+
+def _nearest(reply: RawRows, at: int) -> dict[str, Any]:
+    return min(reply.rows, key=lambda row: abs(row["_step"] - at))
+
+
+def _where(reply: RawRows, at: int) -> str:
+    step = _nearest(reply, at)["_step"]
+    return f" around step {step}" + (f", none is at {at}" if step != at else "")
+
+
+def _system(page: Page, reply: RawRows, start: float, again: str) -> None:
+    """The samples side by side, what a GPU did first."""
+    samples, matched = reply.system or [], reply.system_matched or 0
+    few = _spread(samples, _most(page))
+    names = sorted(dict.fromkeys(name for sample in few for name in sample if name != "_time"), key=_importance)
+    head = "system" if len(few) == len(samples) else f"system, {len(few)} of {plural(matched, 'sample')}:"
+    page.table(
+        [head, *(f"{_seconds(sample['_time'], start)}s" for sample in few)],
+        [[short(name), *(number(sample.get(name), dress=page.dress) for sample in few)] for name in names],
+        priority=60,
+        more=lambda dropped: f"cut: {dropped} of {plural(len(names), 'system metric')}; {again}",
+    )
+
+
+def _importance(name: str) -> tuple[bool, bool]:
+    return "gpu" not in name.lower(), "memory" not in name.lower()
 
 
 def _logged(table: Table) -> str:
@@ -66,8 +120,11 @@ def _table(page: Page, rows: Sequence[dict[str, Any]], keys: Sequence[str], star
 
 
 def _place(row: dict[str, Any], start: float) -> list[str]:
-    seconds = "-" if row["_time"] is None else f"{row['_time'] - start:.3f}".rstrip("0").rstrip(".")
-    return [str(row["_step"]), str(row["_row"]), seconds]
+    return [str(row["_step"]), str(row["_row"]), _seconds(row["_time"], start)]
+
+
+def _seconds(time: float | None, start: float) -> str:
+    return "-" if time is None else f"{time - start:.3f}".rstrip("0").rstrip(".")
 
 
 def _shown(row: dict[str, Any], key: str, page: Page) -> str:
@@ -82,10 +139,20 @@ def _fits(page: Page, table: Sequence[Sequence[str]]) -> bool:
 
 def _few(page: Page, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
     """As many rows as there is space for side by side, the first and the last among them."""
-    most = _SIDE_BY_SIDE if page.dress == "agent" else max(1, min(_SIDE_BY_SIDE, page.width // 24 - 1))
+    most = _most(page)
+    if len(rows) > most:
+        page.line(f"{most} of them, evenly spread; with fewer keys (-k) each row is a line", priority=95)
+    return _spread(rows, most)
+
+
+def _most(page: Page) -> int:
+    """Columns there is space for side by side."""
+    return _SIDE_BY_SIDE if page.dress == "agent" else max(1, min(_SIDE_BY_SIDE, page.width // 24 - 1))
+
+
+def _spread(rows: Sequence[dict[str, Any]], most: int) -> Sequence[dict[str, Any]]:
     if len(rows) <= most:
         return rows
-    page.line(f"{most} of them, evenly spread; with fewer keys (-k) each row is a line", priority=95)
     return [rows[at * (len(rows) - 1) // max(1, most - 1)] for at in range(most)]
 
 

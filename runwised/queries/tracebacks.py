@@ -30,11 +30,17 @@ _ERROR = re.compile(
     r"|core dumped|\bSIG(?:KILL|TERM|SEGV|ABRT|BUS|INT)\b|Segmentation fault|\bout of memory\b|\bOOM\b|oom-kill"
     r"|\bCUDA error\b|device-side assert|\bNCCL (?:error|failure|WARN)|\b[Aa]ssertion .{0,80}failed"
 )
+_SIGNS = (
+    *("rror", "ERROR", "xception", "nterrupt", "FATAL", "CRITICAL", "fatal", "Aborted", "Killed", "core dumped", "SIG"),
+    *("Segmentation", "memory", "OOM", "oom-kill", "device-side", "NCCL", "ssertion"),
+)
+"""One of them is in every line that `_ERROR` fits: looking for them first is many times faster."""
 
 
 def speaks_of_error(line: Line) -> bool:
     """Whether a line looks like an error: the name of an exception, a signal, memory, CUDA or NCCL trouble."""
-    return _ERROR.search(line.text[:_LOOKED_AT]) is not None
+    text = line.text[:_LOOKED_AT]
+    return any(sign in text for sign in _SIGNS) and _ERROR.search(text) is not None
 
 
 def last_traceback(newest_first: Iterable[Line]) -> list[Line]:

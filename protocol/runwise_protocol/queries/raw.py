@@ -6,20 +6,32 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
+from runwise_protocol.queries.log import LogLine
 from runwise_protocol.query import Keys, Query, Reply, RunRef, Span
 
 
-class RawRows(Reply, kw_only=True):
+class RawRows(Reply, kw_only=True, omit_defaults=True):
     """Answer to `raw`: one object a row, with `_row`, `_step`, `_time` (epoch seconds) and the row's metrics."""
 
     run: str
     rows: list[dict[str, Any]]
     matched: int
     """Rows that fit the question, shown or not."""
+    system: list[dict[str, Any]] | None = None
+    """With ``--at``: the system samples from before the first row to after the last, `_time` and metrics each."""
+    system_matched: int | None = None
+    """With ``--at``: the records these samples come from, handed on or not (the nearest are)."""
+    lines: list[LogLine] | None = None
+    """With ``--at``: the console lines from the row before the first to the row after the last."""
+    lines_matched: int | None = None
+    """With ``--at``: such lines, handed on or not (the nearest are)."""
 
 
 class Raw(Query, frozen=True, kw_only=True, tag="raw"):
-    """Show exact rows, as they were logged, by step or by row number; the last rows when neither is given."""
+    """Show exact rows, as they were logged, by step or by row number; the last rows when neither is given.
+
+    ``--at STEP`` shows a moment: the rows around it, and what the system and the console said at that time.
+    """
 
     command: ClassVar = "raw"
     reply: ClassVar = RawRows
@@ -40,6 +52,13 @@ class Raw(Query, frozen=True, kw_only=True, tag="raw"):
             description="Row number from 0 (negative: from the end), or first:last (inclusive).",
             extra={"flags": ("--row",)},
         ),
+    ] = None
+    at: Annotated[
+        int | None,
+        Meta(description="Step of a moment: rows, system metrics and console lines around it, joined by time."),
+    ] = None
+    around: Annotated[
+        Annotated[int, Meta(ge=0, le=1000)] | None, Meta(description="Rows on either side of --at (3 by default).")
     ] = None
     limit: Annotated[
         Annotated[int, Meta(ge=1, le=10_000)] | None,
