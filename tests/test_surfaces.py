@@ -38,7 +38,11 @@ QUESTIONS = [
     f"raw {FINISHED} --row -2: --format jsonl",
     f"config {FINISHED} --for human",
     f"notes {FINISHED}",
+    f"raw {FINISHED} --at 100 --around 2 -k train/loss",
+    f"raw {FINISHED} --at 100 --format json",
     f"log {FAILED} --errors",
+    f"log {FAILED} --novel",
+    f"log {FAILED} --novel --format json",
     "live",
     f"compare {FINISHED} {FAILED} -f loss",
     f"export {FAILED} --format csv",
@@ -52,12 +56,28 @@ QUESTIONS = [
     f"diagnose {FAILED}",
     f"diagnose {FINISHED} --format json",
     f"diagnose {FAILED} --for human",
+    "groups",
+    "groups -k train/loss --last --format json",
+    "sweep",
+    "sweep -k train/loss --max -w step>0 -n 1 --format json",
+    f"stability {FINISHED} -k train/*",
+    f"stability {FINISHED} -k train/loss -w 5 -n 3 --format csv",
+    f"rank {FINISHED}",
+    f"rank {FAILED} -k train/loss --at step=3 --best --format json",
     "health",
     f"health {FINISHED} --format json",
+    f"tag {FINISHED} good --remove",
+    f"tag {FAILED} good",
+    f"note {FAILED} --clear --format json",
+    "schema",
+    "list --all",
+    "list -q -C wandb",
+    f"run {FAILED} --verbose --project wandb",
     "sources",
     f"sources {FAILED} --format json",
     "local elsewhere/metrics.jsonl",
     "local elsewhere/metrics.jsonl --history --stats -k train/loss -n 10",
+    "local elsewhere/metrics.jsonl --stability -k train/loss -w 10 -n 5",
     "local elsewhere --keys -r metrics --format csv",
     "tb elsewhere",
     "tb -d elsewhere/runs -r exp_a --stats --format json",
@@ -70,8 +90,16 @@ ERRORS = {
     "tb": 3,
     "list -w loss": 2,
     "best no/such": 3,
+    "groups -k no/such": 3,
+    "sweep --over lr": 3,
     "diagnose no-such": 3,
     "health no-such": 3,
+    f"stability {FINISHED} -k no/such": 3,
+    f"rank {FINISHED} -k no/such": 3,
+    f"rank {FINISHED} --max --min": 2,
+    "note no-such --clear": 3,
+    "run -C no/such/project": 3,
+    "list -q -v": 2,
 }
 
 
@@ -94,7 +122,7 @@ def engine_says(question: str, root: Path) -> tuple[str, int]:
         catalog = Catalog(None)
         seen = await catalog.view(str(root), {})
         await catalog.indexed(seen, [run.id for run in seen.runs])
-        written = await Answers(catalog, root).ask(parsed.query, look, Where(cwd=str(root)))
+        written = await Answers(catalog, root).ask(parsed.query, look, parsed.seen_from(Where(cwd=str(root))))
         return "".join(written.chunks), written.exit_status
 
     try:
@@ -117,7 +145,7 @@ def socket_says(question: str, root: Path) -> str:
     assert parsed is not None
     with Client.connect() as client:
         look = checked(Look, {"dress": "agent", **parsed.look})
-        return str(client.ask(parsed.query, look=look, where=Where(cwd=str(root))))
+        return str(client.ask(parsed.query, look=look, where=parsed.seen_from(Where(cwd=str(root)))))
 
 
 def lane_says(question: str, root: Path, env: dict[str, str]) -> tuple[str, int]:

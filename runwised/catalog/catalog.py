@@ -14,7 +14,9 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskStatus
 
-from runwised.catalog.growth import INLINE_BYTES, Growth
+from runwised.catalog.annotations import NotKept, Overlay
+from runwised.catalog.everything import Everything, KnownProjects, is_found_alone
+from runwised.catalog.growth import INLINE_BYTES, NEW_SHARE, Growth
 from runwised.catalog.holdings import SWEEP_SECONDS, Holdings, Project
 from runwised.catalog.named import locate_named
 from runwised.catalog.pace import Pace
@@ -24,6 +26,7 @@ from runwised.catalog.run import Run
 from runwised.catalog.saving import Saving
 from runwised.catalog.stores import close_idle_stores, close_stores
 from runwised.catalog.watch import follow
+from runwised.index.view import Annotation
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +34,8 @@ VIEW_SECONDS = 0.75
 """What a first look at a project may take; what is not read by then follows in the background."""
 AGAIN_SECONDS = 0.15
 """The same for later looks."""
+LEAST_SECONDS = 0.02
+"""The same for one of many projects."""
 BACKGROUND_SECONDS = 0.01
 """What the background reads at once; a question waits no longer than that."""
 INDEXED_SECONDS = 60.0
@@ -44,17 +49,20 @@ REST = 20
 
 
 class Catalog:
-    """All projects. `cache` is the folder for sidecars; None keeps everything in memory."""
+    """All projects. `cache` is the folder for sidecars, `state` for what the user says; None: kept in memory."""
 
     def __init__(
         self,
         cache: Path | None,
+        state: Path | None = None,
         *,
         clock: Callable[[], float] = time.time,
         workers: int | None = None,
         inline_bytes: int = INLINE_BYTES,
     ) -> None:
         self._clock = clock
+        self._state = state
+        self._known = KnownProjects(state)
         self._settings = Settings()
         self._holders = Holders()
         self._projects: dict[Place, Holdings] = {}
@@ -73,28 +81,75 @@ class Catalog:
 
     async def view(self, cwd: str, environ: Mapping[str, str]) -> Project:
         """The project a question from `cwd` is about, as it is now. Raises NoProject."""
-        return await self._look(locate(cwd, environ, self._settings))
+        settled = locate(cwd, environ, self._settings)
+        is_new = settled.place not in self._projects
+        project = await self._look(settled)
+        if is_new and project.runs and is_found_alone(settled.place, self._settings):
+            await anyio.to_thread.run_sync(self._known.remember, project.root)
+        return project
 
     async def view_of(self, path: str, cwd: str) -> Project:
         """What is at a path, absolute or from `cwd`, and nothing else, as it is now. Raises NoLog."""
         return await self._look(locate_named(path, cwd, self._settings))
 
-    async def _look(self, settled: Settled) -> Project:
-        holdings = self._projects.get(settled.place)
-        if holdings is None:
-            holdings = Holdings(settled.place, self._holders, self._growth, self._clock)
-            self._projects[settled.place] = holdings
-            self._bound()
-            self._refolder.set()
-        holdings.settings = settled
-        holdings.asked_at = time.monotonic()
+    async def find(self, name: str, cwd: str) -> str:
+        """A folder (absolute or from `cwd`), or the root of the known project whose path ends so.
+
+        Raises NoSuchProject and SeveralProjects.
+        """
+        return await anyio.to_thread.run_sync(self._known.find, name, cwd)
+
+    async def view_all(self) -> Everything:
+        """Every project that was ever asked about, as far as a first look at one may take; new ones go first."""
+        settled, silent = await self._known.places(self._settings, VIEW_SECONDS)
+        held = [(found, self._hold(found)) for found in settled]
+        held.sort(key=lambda pair: pair[1].was_looked_at)
+        deadline = time.monotonic() + VIEW_SECONDS
+        seen: list[Project] = []
+        late: list[Project] = []
+        for at, (found, holdings) in enumerate(held):
+            left = deadline - time.monotonic()
+            if left > 0:
+                seen.append(await self._look(found, max(left / (len(held) - at), LEAST_SECONDS), 0.0))
+            elif holdings.was_looked_at:
+                late.append(holdings.project())
+        self._stir.set()
+        unseen = len(settled) + silent - len(seen) - len(late)
+        return Everything((*seen, *late), len(late), unseen, self._clock())
+
+    async def annotate(self, project: Project, run_id: str, change: Callable[[Annotation], Annotation]) -> Project:
+        """Change what the user says of a run, and give the project with it. Raises NotKept, and what `change` does."""
+        run = next(run for run in project.runs if run.id == run_id)
+        overlay = project.holdings.overlay
+        try:
+            said = await anyio.to_thread.run_sync(overlay.edit, run_id, run.own_id, change)
+        except OSError as error:
+            raise NotKept(f"cannot write {overlay.path}: {error.strerror or error}") from error
+        overlay.refresh()
+        return project._replace(notes=(*project.notes, said)) if said else project
+
+    async def _look(self, settled: Settled, seconds: float = VIEW_SECONDS, share: float = NEW_SHARE) -> Project:
+        holdings = self._hold(settled)
         running = holdings.running
-        await holdings.refresh(AGAIN_SECONDS if holdings.runs else VIEW_SECONDS)
+        await holdings.refresh(min(AGAIN_SECONDS, seconds) if holdings.runs else seconds, share)
         if holdings.running != running:
             self._refolder.set()
         if holdings.is_behind:
             self._stir.set()
         return holdings.project()
+
+    def _hold(self, settled: Settled) -> Holdings:
+        """The runs of a place, from now on known; they are looked at in the background, if not before."""
+        holdings = self._projects.get(settled.place)
+        if holdings is None:
+            overlay = Overlay(None if settled.place.only else self._state, settled.place.root)
+            holdings = Holdings(settled.place, self._holders, self._growth, self._clock, overlay)
+            self._projects[settled.place] = holdings
+            self._bound()
+            self._refolder.set()
+        holdings.settings = settled
+        holdings.asked_at = time.monotonic()
+        return holdings
 
     def _bound(self) -> None:
         """Have the files and folders forgotten that questions named long ago, however many were since."""
@@ -118,7 +173,7 @@ class Catalog:
                 for run in missing:
                     await self._index(run)
                 await holdings.refresh(AGAIN_SECONDS)
-        return holdings.project()
+        return holdings.project()._replace(named=project.named)
 
     def repair(self, run: Run) -> None:
         """The run's index is not to be trusted: make it anew from the sources."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import anyio
 import anyio.to_thread
 
+from runwised.catalog.annotations import Overlay
 from runwised.catalog.discover import Discovery, Found
 from runwised.catalog.grouping import group, label, may_be_several, part_linked
 from runwised.catalog.growth import NEW_SHARE, Growth
@@ -42,6 +43,8 @@ class Project(NamedTuple):
     notes: tuple[str, ...]
     holdings: Holdings
     """Where it was taken from."""
+    named: str | None = None
+    """See `runwised.queries.project.ProjectView`."""
 
     @property
     def places(self) -> list[Looked]:
@@ -52,8 +55,12 @@ class Project(NamedTuple):
 class Holdings:
     """The runs of one project."""
 
-    def __init__(self, place: Place, holders: Holders, growth: Growth, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, place: Place, holders: Holders, growth: Growth, clock: Callable[[], float], overlay: Overlay
+    ) -> None:
         self.place = place
+        self.overlay = overlay
+        """What the user says of the runs."""
         self.runs: tuple[Run, ...] = ()
         """Newest first."""
         self.settings = Settled(place, RunwiseConfig())
@@ -75,6 +82,11 @@ class Holdings:
         self._hints = NO_HINTS
 
     @property
+    def was_looked_at(self) -> bool:
+        """Whether anything is known of it yet."""
+        return self._swept_at > 0
+
+    @property
     def is_behind(self) -> bool:
         """Whether some runs have not even been looked into."""
         return bool(self._due)
@@ -87,6 +99,7 @@ class Holdings:
 
     def project(self) -> Project:
         """The runs as they are, for one question."""
+        self.overlay.refresh()
         unindexed = sum(1 for run in self._open if not run.slot.filled and run.size and not run.trouble)
         self.runs = tuple(sorted(self.runs, key=lambda run: -run.newest.started))
         return Project(
@@ -106,19 +119,20 @@ class Holdings:
     def _notes(self) -> list[str]:
         errors = [run.trouble for run in self._open if run.trouble]
         notes = [*self.settings.notes, *self._discovery.notes, *errors[:MOST_NOTES]]
+        notes += [self.overlay.trouble] if self.overlay.trouble else []
         if len(errors) > MOST_NOTES:
             notes.append(f"{len(errors) - MOST_NOTES} more runs cannot be read")
         if self._growth.store.note:
             notes.append(self._growth.store.note)
         return notes
 
-    async def refresh(self, seconds: float) -> None:
-        """Look at every log, and read what is new, as far as the time allows."""
+    async def refresh(self, seconds: float, share: float = NEW_SHARE) -> None:
+        """Look at every log, and read what is new, as far as the time allows: a whole log only in this share of it."""
         async with self._lock:
             now = self._clock()
             await self._look(Pace(seconds), now)
             if self._due:
-                await self._bring_up(Pace(seconds))
+                await self._bring_up(Pace(seconds), share)
             await self._settle(Pace(seconds), now)
 
     async def catch_up(self, seconds: float) -> None:
@@ -224,6 +238,7 @@ class Holdings:
         if known is not None and known.parts == parts:
             return known
         run = Run(self.place.root, parts, Signs(self._holders))
+        run.overlay = self.overlay
         run.take_hints(self._hints)
         if known is not None:
             run.take_over(known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import os
 from collections.abc import Iterator
@@ -42,20 +43,15 @@ def goes_on_after(path: str, last: Line) -> bool:
 
 
 def read_texts(path: str) -> Iterator[Text]:
-    """The file in pieces that end with a line. Raises OSError."""
+    """The file in pieces. Raises OSError."""
     descriptor = open_source(path)
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
     try:
-        offset, held = 0, b""
+        offset = 0
         while piece := os.pread(descriptor, PIECE_BYTES, offset):
             offset += len(piece)
-            whole, newline, rest = piece.rpartition(b"\n")
-            if newline:
-                yield _text(held + whole + newline)
-                held = rest
-            else:
-                held += piece
-        if held:
-            yield _text(held)
+            yield Text(math.nan, False, decoder.decode(piece))
+        yield Text(math.nan, False, decoder.decode(b"", final=True))
     finally:
         os.close(descriptor)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Any, TypeVar
 
 from runwised.catalog.opening import open_source
@@ -185,6 +187,16 @@ def read_lines(slot: IndexSlot, source: int, *, newest_first: bool) -> Iterator[
         if start:
             begun, chunks = cut_first_lines(chunks)
         yield from reversed(list(assemble(chunks)))
+
+
+def read_lines_between(slot: IndexSlot, source: int, start: float, stop: float) -> Iterator[Line]:
+    """A source's console lines as they were printed in [start, stop), epoch seconds. Raises Unreadable.
+
+    The first chunk is found by halving: chunks are written in the order of their times.
+    """
+    count = len(slot.ask(lambda index: index.console(source)).offsets)
+    first = bisect_left(range(count), start, key=lambda at: next(_texts(slot, source, at, at + 1)).time)
+    yield from assemble(takewhile(lambda text: text.time < stop, _texts(slot, source, first, None)))
 
 
 def assemble(chunks: Iterable[Text]) -> Iterator[Line]:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from runwised.catalog.extras import SideConfigs, last_values, old_exit, without_bookkeeping
+from runwised.catalog.memory import Memory
 from runwised.catalog.named_run import NamedRun
 from runwised.catalog.output_log import find_output_log, goes_on_after
 from runwised.catalog.output_log import read_lines as read_lines_of_file
 from runwised.catalog.output_log import read_texts as read_texts_of_file
-from runwised.catalog.readback import read_lines, read_records, read_rows, read_texts
+from runwised.catalog.readback import read_lines, read_lines_between, read_records, read_rows, read_texts
 from runwised.catalog.segment import Segment
 from runwised.catalog.signs import LogSays, Signs
 from runwised.catalog.slot import HealedTable
@@ -252,6 +253,11 @@ class Run(NamedRun):
         return self.slot.ask(lambda index: index.damage)
 
     @property
+    def memory(self) -> Memory:
+        """See `RunView`."""
+        return self.slot.memory
+
+    @property
     def history(self) -> Table:
         """See `RunView`."""
         return self._history
@@ -278,6 +284,13 @@ class Run(NamedRun):
             elif source is not None:
                 yield from read_lines(self.slot, source, newest_first=newest_first)
 
+    def console_between(self, start: float, stop: float) -> Iterator[Line]:
+        """See `RunView`. Raises Unreadable."""
+        for part in self._starts:
+            source = None if part.is_console else self._source(part)
+            if source is not None:
+                yield from read_lines_between(self.slot, source, start, stop)
+
     def texts(self) -> Iterator[Text]:
         """See `RunView`. Raises Unreadable."""
         for part in self._starts:
@@ -298,13 +311,16 @@ class Run(NamedRun):
         """The segment's number as a source, and its ``output.log`` where that reaches further than the source."""
         if part.is_console:
             return None, part.path
-        read = self.slot.logs[: len(self.slot.offsets)]
-        source = next((number for number, log in enumerate(read) if log.name == part.path), None)
+        source = self._source(part)
         path = find_output_log(part.found.folder)
         if path is None or source is None:
             return source, path
         last = next(read_lines(self.slot, source, newest_first=True), None)
         return source, path if last is None or goes_on_after(path, last) else None
+
+    def _source(self, part: Segment) -> int | None:
+        read = self.slot.logs[: len(self.slot.offsets)]
+        return next((number for number, log in enumerate(read) if log.name == part.path), None)
 
 
 def _final(exits: Sequence[Exit]) -> Exit | None:

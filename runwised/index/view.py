@@ -157,6 +157,11 @@ class Table(Protocol):
     def stats(self, name: str) -> Stats:
         """Exact statistics; KeyError when there is no such metric."""
 
+    def altered(self, name: str) -> int:
+        """A number that differs when a metric has lost points it served, or gained some between them, since it was
+        asked for before; the same while it only goes on. KeyError when there is no such metric.
+        """
+
     def position(self, step: int) -> int:
         """Position of the first served row at or after `step`; `row_count` when there is none."""
 
@@ -206,6 +211,35 @@ class Condition(NamedTuple):
     pid: int | None = None
 
 
+class Annotation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What the user says of a run with `tag` and `note`; the run's log says nothing of it."""
+
+    added: tuple[str, ...] = ()
+    """Tags the log does not give it."""
+    removed: tuple[str, ...] = ()
+    """Tags the log gives it."""
+    note: str = ""
+
+    def tags(self, logged: Sequence[str]) -> tuple[str, ...]:
+        """The run's tags, of those that were logged: each once."""
+        return tuple(tag for tag in dict.fromkeys([*logged, *self.added]) if tag not in self.removed)
+
+    def notes(self, logged: str | None) -> str | None:
+        """The run's notes: those that were logged, then the user's own."""
+        return "\n".join(text for text in (logged, self.note) if text) or None
+
+
+class Memory(Protocol):
+    """What answers keep with a run, so as not to work it out again; nothing here knows what it is."""
+
+    @property
+    def folds(self) -> dict[str, Any]:
+        """Kept as long as the run's index is the same or goes on (see `Table.altered` for what goes back)."""
+
+    note: bytes
+    """Kept on disk too, whatever becomes of the index: it must say itself what it was made from. Empty: none."""
+
+
 class RunView(Protocol):
     """One logical run, over all its sources."""
 
@@ -235,11 +269,15 @@ class RunView(Protocol):
 
     @property
     def notes(self) -> str | None:
-        """What the user wrote about it."""
+        """What the user wrote about it, logged and `annotation` together."""
 
     @property
     def tags(self) -> Sequence[str]:
-        """Tags."""
+        """Tags, logged and `annotation` together."""
+
+    @property
+    def annotation(self) -> Annotation:
+        """Which part of its tags and notes was not logged."""
 
     @property
     def sweep_id(self) -> str | None:
@@ -283,6 +321,10 @@ class RunView(Protocol):
         """Where it ran: os, python, host, program, args, git, gpu …"""
 
     @property
+    def packages(self) -> Mapping[str, str]:
+        """Versions of the Python packages that were installed when it was started last; empty when not known."""
+
+    @property
     def config(self) -> Mapping[str, Any]:
         """Configuration, nested, bookkeeping left out."""
 
@@ -311,6 +353,10 @@ class RunView(Protocol):
         """Bytes passed over, by reason."""
 
     @property
+    def memory(self) -> Memory:
+        """What answers keep with it."""
+
+    @property
     def history(self) -> Table:
         """The logged metrics."""
 
@@ -327,6 +373,10 @@ class RunView(Protocol):
 
     def console(self, *, newest_first: bool = False) -> Iterator[Line]:
         """Console lines, from the log or from output.log, whichever reaches further."""
+
+    def console_between(self, start: float, stop: float) -> Iterator[Line]:
+        """Console lines printed in [start, stop), epoch seconds, oldest first: what was printed of them by then. Only
+        those whose times the log tells; the rest of the console is not read."""
 
     def texts(self) -> Iterator[Text]:
         """Console chunks as the program wrote them."""

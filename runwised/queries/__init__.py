@@ -11,28 +11,37 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from runwise_protocol.queries.about import ShowConfig, ShowNotes
+from runwise_protocol.queries.annotate import NoteRun, TagRun
 from runwise_protocol.queries.best import RankRuns
 from runwise_protocol.queries.compare import Compare
 from runwise_protocol.queries.diagnose import CheckHealth, Diagnose
 from runwise_protocol.queries.find import FindRuns
+from runwise_protocol.queries.groups import GroupRuns
 from runwise_protocol.queries.history import History
 from runwise_protocol.queries.live import Live
 from runwise_protocol.queries.local import Local, TensorBoard
 from runwise_protocol.queries.log import Log
 from runwise_protocol.queries.metrics import ListKeys, ShowStats
+from runwise_protocol.queries.rank import Rank
 from runwise_protocol.queries.raw import Export, Raw
 from runwise_protocol.queries.run import Latest, ShowRun
 from runwise_protocol.queries.runs import ListRuns
+from runwise_protocol.queries.schema import LearnSchema
 from runwise_protocol.queries.sources import ListSources
+from runwise_protocol.queries.stability import ShowStability
+from runwise_protocol.queries.sweep import SweepRuns
 from runwise_protocol.query import Form, Query, Reply
 
 from runwised.queries import (
+    annotate,
     best,
     compare,
     config,
     diagnose,
     export,
     find,
+    goal,
+    groups,
     health,
     history,
     keys,
@@ -40,11 +49,15 @@ from runwised.queries import (
     local,
     log,
     notes,
+    rank,
     raw,
     run,
     runs,
+    schema,
     sources,
+    stability,
     stats,
+    sweep,
 )
 from runwised.queries.about import About, Wait
 from runwised.queries.project import ProjectView
@@ -84,16 +97,23 @@ HANDLERS: dict[type[Query], Handler] = {
     Raw: Handler(raw.answer, raw.render, "whole", listed("rows")),
     ShowConfig: Handler(config.answer, config.render, "whole", flattened("config")),
     ShowNotes: Handler(notes.answer, notes.render, "whole"),
+    TagRun: Handler(annotate.answer, annotate.render, "none"),
+    NoteRun: Handler(annotate.answer, annotate.render, "none"),
     Log: Handler(log.answer, log.render, "whole", listed("lines")),
     Live: Handler(live.answer, live.render, "none", listed("runs")),
     Compare: Handler(compare.answer, compare.render, "whole", compare.objects, about=compare.about),
     Export: Handler(export.answer, export.render, "whole", stream=export.stream),
     ListSources: Handler(sources.answer, sources.render, "none", listed("sources")),
+    LearnSchema: Handler(schema.answer, schema.render, "short", about=schema.about),
     Local: Handler(local.answer, local.render, "whole", local.objects, about=local.about),
     TensorBoard: Handler(local.answer, local.render, "whole", local.objects, about=local.about),
     FindRuns: Handler(find.answer, find.render, "none", listed("runs")),
     RankRuns: Handler(best.answer, best.render, "short", listed("runs"), about=best.about),
     Diagnose: Handler(diagnose.answer, diagnose.render, "whole", listed("events")),
-    CheckHealth: Handler(health.answer, health.render, "whole", about=health.about),
+    CheckHealth: Handler(health.answer, health.render, "whole", listed("runs"), about=health.about),
+    ShowStability: Handler(stability.answer, stability.render, "whole", stability.objects),
+    Rank: Handler(rank.answer, rank.render, "short", listed("runs"), about=rank.about),
+    GroupRuns: Handler(groups.answer, groups.render, "short", listed("groups"), about=goal.about),
+    SweepRuns: Handler(sweep.answer, sweep.render, "short", listed("keys"), about=goal.about),
 }
 """One line per query."""

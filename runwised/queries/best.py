@@ -23,7 +23,7 @@ from runwised.queries.filters import chosen, counted, said_of
 from runwised.queries.glance import Moment, best, stats_of
 from runwised.queries.keysel import Direction, shown_as
 from runwised.queries.noise import swing
-from runwised.queries.onward import listing, propose
+from runwised.queries.onward import listing, propose, there
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import called
 from runwised.queries.runs import painted
@@ -164,7 +164,7 @@ def _table(reply: Ranking, page: Page, query: RankRuns, view: ProjectView) -> No
         head, rows = head[:-1], [row[:-1] for row in rows]
     rest = reply.ranked - len(shown)
     whole = RankRuns(key=query.key, max=query.max, min=query.min, where=query.where, top=reply.ranked)
-    again = f"runwise {asked(whole)}"
+    again = f"runwise {asked(whole, *there(view))}"
     page.table(head, rows, priority=90, more=lambda dropped: f"{dropped + rest} more: {again}")
     if rest and fit == len(reply.runs):
         page.line(f"{rest} more: {again}", priority=80)

@@ -9,9 +9,9 @@ from typing import Any
 from runwise_protocol.queries.about import ConfigReply, ShowConfig
 
 from runwised.queries.keysel import select
+from runwised.queries.onward import onward
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, resolve
-from runwised.render.command import command
 from runwised.render.layout import short
 from runwised.render.page import Page
 from runwised.render.untrusted import HIDDEN, clean, hidden
@@ -27,7 +27,7 @@ def answer(query: ShowConfig, view: ProjectView) -> ConfigReply:
     run = resolve(query.run, view)
     leaves = dict(_leaves(run.config))
     names = {path: ".".join(path) for path in leaves}
-    hint = command("runwise", "config", handle(run, view))
+    hint = onward(view, "config", handle(run, view))
     wanted = set(select(query.keys, names.values(), what="config key", hint=hint))
     found: dict[str, Any] = {}
     for path, value in leaves.items():
@@ -63,7 +63,7 @@ def render(reply: ConfigReply, page: Page, query: ShowConfig, view: ProjectView)
         page.line(f"{name} has no configuration", priority=100)
         return
     title = f"{name} config, {len(pairs)} key{'s' * (len(pairs) > 1)}"
-    part = command("runwise", "config", name, "-k", "GLOB")
+    part = onward(view, "config", name, "-k", "GLOB")
     if page.dress == "agent" and page.form == "text":
         lines = [[line] for line in _packed(f"{key}={value}" for key, value in pairs)]
         page.table([title], lines, priority=90, more=lambda dropped: f"cut: {dropped} of {len(lines)} lines; {part}")

@@ -12,7 +12,7 @@ from runwise_protocol.queries.find import FindRuns, FoundRun, FoundRuns, Match
 
 from runwised.index.view import RunView
 from runwised.queries.asked import asked
-from runwised.queries.onward import listing
+from runwised.queries.onward import listing, there
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import called
 from runwised.queries.runs import iso, painted
@@ -122,7 +122,7 @@ def render(reply: FoundRuns, page: Page, query: FindRuns, view: ProjectView) -> 
         for found, (run, name) in zip(shown, called([found.id for found in shown], view), strict=True)
     ]
     rest = reply.total - fit
-    again = f"runwise {asked(FindRuns(pattern=query.pattern, limit=reply.total))}"
+    again = f"runwise {asked(FindRuns(pattern=query.pattern, limit=reply.total), *there(view))}"
     head = ["run", "state", "step", "age", "found in"]
     page.table(head, rows, priority=90, more=lambda dropped: f"{dropped + rest} more: {again}")
     if rest and fit == len(reply.runs):

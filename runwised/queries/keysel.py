@@ -84,7 +84,7 @@ def words(key: str) -> tuple[str, ...]:
 
 
 @lru_cache(_REMEMBERED)
-def _guess(key: str) -> Direction | None:
+def guessed_direction(key: str) -> Direction | None:
     """Which way is better, as the words of the key say, the last of them first."""
     parts = words(key)
     if _ASIDE & set(parts):
@@ -96,6 +96,11 @@ def _guess(key: str) -> Direction | None:
         if word in _HIGHER:
             return "max"
     return None
+
+
+def is_validation(key: str) -> bool:
+    """Whether the name speaks of data that is not trained on."""
+    return bool(_VALIDATION & set(words(key)))
 
 
 def definition(key: str, run: RunView) -> Definition | None:
@@ -131,7 +136,7 @@ def direction(key: str, run: RunView, config: RunwiseConfig) -> tuple[Direction 
     declared: set[Direction] = {side for side in ("min", "max") if said and side in said.summary}
     if len(declared) == 1:
         return declared.pop(), False
-    guessed = _guess(key)
+    guessed = guessed_direction(key)
     return guessed, guessed is not None
 
 
@@ -160,12 +165,10 @@ def _rank(name: str, run: RunView, config: RunwiseConfig, chosen: Mapping[str, i
         return chosen[name] - 1_000_000
     if said and (said.goal or {"min", "max", "best"} & set(said.summary)):
         return 0
-    side = _guess(name)
+    side = guessed_direction(name)
     if side is None:
         return None
-    validation = bool(_VALIDATION & set(words(name))) or any(
-        name.startswith(prefix) for prefix in config.schema.validation_sets
-    )
+    validation = is_validation(name) or any(name.startswith(prefix) for prefix in config.schema.validation_sets)
     depth = 4 if name.count("/") + name.count(".") > 1 else 0
     if _AIMS & set(words(name)):
         return 1 + depth

@@ -10,10 +10,10 @@ from runwised.index.view import RunView
 from runwised.queries.freshness import unread
 from runwised.queries.glance import latest
 from runwised.queries.keysel import main_metrics
+from runwised.queries.onward import propose
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, handles, resolve
 from runwised.queries.runs import state_word
-from runwised.render.command import command
 from runwised.render.layout import short
 from runwised.render.numbers import age, formatted, number
 from runwised.render.page import Page
@@ -84,7 +84,7 @@ def _nothing(page: Page, view: ProjectView) -> None:
         run = view.runs[0]
         when = "" if run.updated is None else f" {age(view.now - run.updated)}"
         page.line(f"latest: {handle(run, view)} {state_word(run)}{when}", priority=90)
-        page.next(command("run", handle(run, view)))
+        propose(page, view, "run", handle(run, view))
 
 
 def _progress(found: LiveRun) -> str:

@@ -11,9 +11,10 @@ from runwise_protocol.queries.local import Local, LocalLog, PathQuery, TensorBoa
 from runwise_protocol.queries.metrics import ListKeys, ShowStats
 from runwise_protocol.queries.run import ShowRun
 from runwise_protocol.queries.runs import ListRuns
+from runwise_protocol.queries.stability import ShowStability
 from runwise_protocol.query import Query, Reply
 
-from runwised.queries import history, keys, run, runs, stats
+from runwised.queries import history, keys, run, runs, stability, stats
 from runwised.queries.about import About
 from runwised.queries.onward import NamedView
 from runwised.queries.project import ProjectView
@@ -30,7 +31,7 @@ _WANDB = "wandb"
 """The names of W&B's own formats begin so; what is no log yet has none."""
 _MOST_NAMED = 8
 """Runs that an error names."""
-_PARTS = ("keys", "stats", "history")
+_PARTS = ("keys", "stats", "history", "stability")
 """What is shown where it is asked for, in this order."""
 
 
@@ -48,6 +49,7 @@ _SHOWN = {
     "keys": _Shown(keys.answer, keys.render, listed("keys")),
     "stats": _Shown(stats.answer, stats.render, keyed("metrics")),
     "history": _Shown(history.answer, history.render, keyed("series")),
+    "stability": _Shown(stability.answer, stability.render, stability.objects),
 }
 
 
@@ -120,9 +122,12 @@ def check(query: PathQuery) -> None:
     again = " ".join(word for word in ("runwise", query.command, named) if word)
     if query.metrics and not asked:
         picked = command(*keys_option(query.metrics))
-        raise RunwiseError(Kind.USAGE, "-k goes with --keys, --stats or --history", f"{again} --history {picked}")
-    if query.samples and not query.history:
-        raise RunwiseError(Kind.USAGE, "-n goes with --history", f"{again} --history -n {query.samples}")
+        message = "-k goes with --keys, --stats, --history or --stability"
+        raise RunwiseError(Kind.USAGE, message, f"{again} --history {picked}")
+    if query.samples and not (query.history or query.stability):
+        raise RunwiseError(Kind.USAGE, "-n goes with --history or --stability", f"{again} --history -n {query.samples}")
+    if query.window and not query.stability:
+        raise RunwiseError(Kind.USAGE, "-w goes with --stability", f"{again} --stability -w {query.window}")
 
 
 def _nothing(query: PathQuery, view: ProjectView) -> RunwiseError:
@@ -159,6 +164,7 @@ def _questions(query: PathQuery, seen: NamedView) -> dict[str, Query]:
         "keys": ListKeys(run=one, keys=query.metrics),
         "stats": ShowStats(run=one, keys=query.metrics),
         "history": History(run=one, keys=query.metrics, samples=query.samples),
+        "stability": ShowStability(run=one, keys=query.metrics, window=query.window, samples=query.samples),
     }
     return {name: every[name] for name in parts} or {"run": ShowRun(run=one)}
 

@@ -1,12 +1,13 @@
-"""`notes`: what was written about a run: notes, tags, group, alerts."""
+"""`notes`: what was written about a run: notes, tags, group, alerts, and which of it the user said."""
 
 from __future__ import annotations
 
 from runwise_protocol.queries.about import NotesReply, ShowNotes
 
+from runwised.queries.annotate import told_tags
+from runwised.queries.onward import onward
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, resolve
-from runwised.render.command import command
 from runwised.render.layout import short
 from runwised.render.numbers import plural
 from runwised.render.page import Page
@@ -25,6 +26,9 @@ def answer(query: ShowNotes, view: ProjectView) -> NotesReply:
         alerts=[
             {"level": found.level, "title": redact(found.title), "text": redact(found.text)} for found in run.alerts
         ],
+        added=list(run.annotation.added),
+        removed=list(run.annotation.removed),
+        note=redact(run.annotation.note),
     )
 
 
@@ -33,14 +37,15 @@ def render(reply: NotesReply, page: Page, query: ShowNotes, view: ProjectView) -
     del query
     run = resolve(reply.run, view)
     labels = [f"group {short(reply.group)}"] if reply.group else []
-    labels += [f"tags {short(','.join(reply.tags))}"] if reply.tags else []
+    labels += [tags] if (tags := told_tags(reply.tags, reply.added, reply.removed)) else []
     title = short(reply.name) if reply.name == reply.run else f"{short(reply.name)} {reply.run}"
     written = bool(reply.notes or reply.alerts)
     page.line(", ".join([title, *labels, *([] if written else ["no notes"])]), priority=100)
-    again = command("runwise", "notes", handle(run, view), "--format", "json")
-    if reply.notes:
-        lines = reply.notes.splitlines()
-        page.quote("notes (quoted):", lines, priority=80, keep="first", more=lambda n: f"{n} more lines: {again}")
+    again = onward(view, "notes", handle(run, view), "--format", "json")
+    logged = (reply.notes or "").removesuffix(reply.note)
+    for whose, text in (("notes", logged), ("your note", reply.note)):
+        lines = text.splitlines()
+        page.quote(f"{whose} (quoted):", lines, priority=80, keep="first", more=lambda n: f"{n} more lines: {again}")
     if reply.alerts:
         page.quote(
             f"{plural(len(reply.alerts), 'alert')} (quoted):",

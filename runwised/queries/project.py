@@ -89,5 +89,9 @@ class ProjectView(Protocol):
         """Where logs are looked for."""
 
     @property
+    def named(self) -> str | None:
+        """What the question called the project (``-C``), and commands that go on must; None: nothing."""
+
+    @property
     def notes(self) -> Sequence[str]:
         """One line each for what is unusual: a root that does not answer, a cache that cannot be written …"""

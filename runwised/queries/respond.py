@@ -12,6 +12,7 @@ from runwised.queries import HANDLERS, Handler
 from runwised.queries.about import About
 from runwised.queries.asked import asked, counted
 from runwised.queries.freshness import damaged, unread
+from runwised.queries.onward import there
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, resolve
 from runwised.queries.tabular import json_line, objects_csv, plain
@@ -21,6 +22,8 @@ _COUNTS = ("limit", "samples", "tail", "top")
 """Fields that say how much is wanted: where one is given, the default budget does not bind."""
 _HUMAN = 4
 """A person's page may cost more by this factor: alignment and sparklines are for the eye, which pays nothing."""
+
+_VERBOSE = 4
 
 
 class Written(NamedTuple):
@@ -61,6 +64,8 @@ def respond(query: Query, view: ProjectView, look: Look) -> Written:
     """Answer a query in the form that was asked for. Raises RunwiseError."""
     handler = HANDLERS[type(query)]
     forms = handler.forms
+    if look.quiet and look.verbose:
+        raise RunwiseError(Kind.USAGE, "--quiet and --verbose are contrary", f"runwise {query.command} --verbose")
     if look.form not in forms:
         message = f"{query.command} cannot be written as {look.form}, only as {', '.join(forms)}"
         raise RunwiseError(Kind.USAGE, message, f"runwise {query.command} --format {forms[-1]}")
@@ -84,7 +89,9 @@ def _text(handler: Handler, query: Query, view: ProjectView, look: Look, reply: 
         width=look.width,
         color=look.color,
         form="md" if look.form == "md" else "text",
-        command=asked(query),
+        command=asked(query, *there(view)),
+        quiet=look.quiet,
+        verbose=look.verbose,
     )
     handler.render(reply, page, query, view)
     runs, wait = _about(query, view)
@@ -102,4 +109,4 @@ def budget(query: Query, look: Look) -> int | None:
         return look.budget
     if counted(query, _COUNTS):
         return None
-    return query.budget * (_HUMAN if look.dress == "human" else 1)
+    return query.budget * (_HUMAN if look.dress == "human" else 1) * (_VERBOSE if look.verbose else 1)

@@ -32,6 +32,8 @@ from runwised.render.untrusted import hidden
 Question: TypeAlias = ShowRun | Latest
 
 _METRICS = 6
+_VERBOSE = 4
+"""So many times as many metrics stand on a page that is to tell all."""
 _ENDED_BADLY = ("failed", "crashed", "killed")
 _CONSOLE_LINES = 400
 """Lines from the end of the console that are searched for what went wrong."""
@@ -85,7 +87,7 @@ def render(reply: RunSummary, page: Page, query: Question, view: ProjectView) ->
     run = next(run for run in view.runs if run.id == reply.run.id)
     name = handle(run, view)
     page.line(_header(run, name, page, view), priority=100)
-    shown = main_metrics(run, view.config, _METRICS)
+    shown = main_metrics(run, view.config, _METRICS * (_VERBOSE if page.verbose else 1))
     curves = [_curve(run, key, view) for key in shown]
     for at, (key, curve) in enumerate(zip(shown, curves, strict=True)):
         text = _metric(run, curve, page, view, query) if curve else _value(run, key, page)
@@ -94,13 +96,15 @@ def render(reply: RunSummary, page: Page, query: Question, view: ProjectView) ->
     if reply.run.from_console:
         page.line(_printed(reply), priority=60)
     for oddity in odd:
-        page.line(f"! {oddity.text}", priority=90)
+        page.remark(f"! {oddity.text}", priority=90)
     for text in (*unread(run), *damaged(run), *([] if query.no_anomalies else taken_back(run))):
         page.line(f"! {text}", priority=88)
     if run.alerts:
-        page.line(pointing(plural(len(run.alerts), "alert"), onward(view, "notes", name)), priority=72)
+        page.remark(pointing(plural(len(run.alerts), "alert"), onward(view, "notes", name)), priority=72)
     for priority, text in _setting(run, shown, name, page, view):
         page.line(text, priority=priority)
+    for text in _origin(run, page) if page.verbose else ():
+        page.line(text, priority=25)
     _say_why(run, name, page, view)
     for oddity in odd[:1]:
         around = () if oddity.step is None else ("--around", oddity.step)
@@ -190,6 +194,15 @@ def _setting(run: RunView, shown: Sequence[str], name: str, page: Page, view: Pr
         yield 50, " | ".join(part for part in (text, keys) if part)
     if len(names) > len(shown):
         yield 55, pointing(plural(len(names) - len(shown), "more metric"), onward(view, "stats", name))
+
+
+def _origin(run: RunView, page: Page) -> Iterator[str]:
+    """Where it ran, and what it is read from."""
+    where, _ = digest(run.facts, page.dress)
+    if where:
+        yield f"ran with {where}"
+    for part in run.sources:
+        yield f"read from {short(part.path)} {part.format} {part.size_bytes} bytes"
 
 
 def _say_why(run: RunView, name: str, page: Page, view: ProjectView) -> None:

@@ -13,14 +13,16 @@ from runwised.index.view import RunView
 from runwised.queries.about import About
 from runwised.queries.asked import asked
 from runwised.queries.board import Board, Standing, board_of, spelled, written
+from runwised.queries.everywhere import Everywhere, home_of, known_by
 from runwised.queries.filters import Chosen, listed, sorted_by, title
 from runwised.queries.glance import Moment, latest, spark
 from runwised.queries.keysel import main_metric, shown_as
-from runwised.queries.onward import whole_listing
+from runwised.queries.onward import there, whole_listing
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, handles
+from runwised.render.command import command
 from runwised.render.layout import short
-from runwised.render.numbers import duration, number
+from runwised.render.numbers import duration, number, plural
 from runwised.render.page import Page
 from runwised.render.untrusted import clean
 
@@ -55,7 +57,7 @@ def about(query: ListRuns, view: ProjectView) -> About:
 
 def entry(run: RunView) -> RunEntry:
     """One run as data."""
-    condition = run.condition
+    condition, home = run.condition, home_of(run)
     return RunEntry(
         id=run.id,
         name=run.name,
@@ -70,6 +72,7 @@ def entry(run: RunView) -> RunEntry:
         group=run.group,
         sources=[SourceEntry(path=part.path, format=part.format, bytes=part.size_bytes) for part in run.sources],
         proof=condition.proof,
+        root=home.root if home else None,
     )
 
 
@@ -91,12 +94,16 @@ def render(reply: RunList, page: Page, query: ListRuns, view: ProjectView) -> No
     runs = every[: len(reply.runs)]
     fit = len(runs) if page.room is None else min(len(runs), page.room // _ROW_TOKENS + 1)
     rest = reply.total - fit
-    again = whole_listing(view, asked(msgspec.structs.replace(query, limit=reply.total)), reply.total)
-    page.line(_title(title(query, found), found.runs, board, view, page), priority=95)
+    again = whole_listing(view, asked(msgspec.structs.replace(query, limit=reply.total), *there(view)), reply.total)
+    counted = f"{title(query, found)}{_in_projects(every, view)}"
+    page.line(_title(counted, every, board, view, page), priority=95)
     head, rows = _table(board, runs[:fit], page, query, view)
     page.table(head, rows, priority=80, more=lambda dropped: f"{dropped + rest} more: {again}")
     if rest and fit == len(runs):
         page.line(f"{rest} more: {again}", priority=90)
+    if isinstance(view, Everywhere):
+        first = every[0]
+        page.next(command("run", handle(first, view), "-C", reply.runs[0].root))
     if reply.unindexed:
         page.line(f"! {reply.unindexed} of {len(view.runs)} runs not indexed yet: curves and best follow", priority=90)
 
@@ -117,13 +124,31 @@ def _title(counted: str, runs: Sequence[RunView], board: Board | None, view: Pro
     if not board or not champion:
         return counted
     best = board.standings[champion].best
-    run = next(run for run in runs if run.id == champion)
+    run = next(run for run in runs if known_by(run) == champion)
     spec = shown_as(board.key, view.config).format
     values = [found.best.value for found in board.standings.values() if found.best and found.ranked]
     cells = spelled(values, spec, page.dress, scale=False)[1]
-    said = f"{board.extreme} {short(board.key)} {written(best, cells, None)} {handle(run, view)}"
+    said = f"{board.extreme} {short(board.key)} {written(best, cells, None)} {handle(run, view)}{_at_home(run, view)}"
     left = f", {board.unranked} not ranked: nan or inf at the end" if board.unranked else ""
     return f"{counted}; {said}{left}"
+
+
+def _in_projects(runs: Sequence[RunView], view: ProjectView) -> str:
+    """In how many projects the runs are, where there are several."""
+    if not isinstance(view, Everywhere):
+        return ""
+    return f" in {plural(len({home.root for run in runs if (home := home_of(run))}), 'project')}"
+
+
+def _label(run: RunView, view: ProjectView) -> str:
+    """What the run's project is called among all; empty where there is only one."""
+    home = home_of(run)
+    return view.labels[home.root] if home and isinstance(view, Everywhere) else ""
+
+
+def _at_home(run: RunView, view: ProjectView) -> str:
+    label = _label(run, view)
+    return f" in {short(label)}" if label else ""
 
 
 def _table(
@@ -132,11 +157,18 @@ def _table(
     """Head and rows."""
     head = ["run", "state", "step", "age"]
     known = handles(runs, view)
-    rows = [[known[run.id], painted(run, page), number(run.step), _age(run, view)] for run in runs]
+    rows = [[known[known_by(run)], painted(run, page), number(run.step), _age(run, view)] for run in runs]
+    for row, run in zip(rows, runs, strict=True):
+        row[1:1] = [_label(run, view)] * isinstance(view, Everywhere)
+    head[1:1] = ["project"] * isinstance(view, Everywhere)
+    if page.verbose:
+        head += ["id", "tags"]
+        for row, run in zip(rows, runs, strict=True):
+            row += [run.id, short(",".join(run.tags))]
     if not board:
         return head, rows
     spec = shown_as(board.key, view.config).format
-    standings = [board.standings.get(run.id) for run in runs]
+    standings = [board.standings.get(known_by(run)) for run in runs]
     moments = [moment for found in standings if found for moment in found if moment]
     suffix, cells = spelled((moment.value for moment in moments), spec, page.dress)
     head.append(f"{short(board.key)}{suffix}")

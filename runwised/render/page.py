@@ -38,13 +38,19 @@ class Page:
         color: bool = False,
         form: Literal["text", "md"] = "text",
         command: str = "",
+        quiet: bool = False,
+        verbose: bool = False,
     ) -> None:
-        """`command`: the command line that asks for this page, for saying how to see the whole of it."""
+        """`command`: the command line that asks for this page, for saying how to see the whole of it. `quiet`: no next
+        commands and no remarks. `verbose`: whoever writes the page may write what is usually left out.
+        """
         self.budget = budget
         self.dress: Literal["agent", "human"] = dress
         self.width = width
         self.color = color
         self.form: Literal["text", "md"] = form
+        self.verbose = verbose
+        self._quiet = quiet
         self._command = command
         self._body: list[Block] = []
         self._quotes: list[Block] = []
@@ -64,6 +70,11 @@ class Page:
     def line(self, text: str, *, priority: int = 50) -> None:
         """Write a line. A higher priority survives longer; 100 is never dropped."""
         self._body.append(Line(self._shown(text), Terms(priority)))
+
+    def remark(self, text: str, *, priority: int = 50) -> None:
+        """Write a line that is no part of the answer, and without which the answer is still whole and true."""
+        if not self._quiet:
+            self.line(text, priority=priority)
 
     def table(
         self,
@@ -138,7 +149,7 @@ class Page:
 
     def _last(self) -> Block | None:
         """The line of next commands."""
-        if not self._next:
+        if self._quiet or not self._next:
             return None
         start = "" if self.dress == "agent" else "runwise "
         commands = "; ".join(f"{start}{command}" for command in self._next)

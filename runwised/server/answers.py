@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,28 @@ from typing import Any
 import anyio.abc
 import anyio.to_thread
 from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.queries.annotate import Annotate
 from runwise_protocol.queries.local import PathQuery
+from runwise_protocol.queries.runs import ListRuns
 from runwise_protocol.query import Look, Query, Where
 
+from runwised.catalog.annotations import NotKept
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.demo import prepare as prepare_demo
+from runwised.catalog.everything import NoSuchProject, SeveralProjects
 from runwised.catalog.holdings import Project
 from runwised.catalog.named import NoLog, NotThere
 from runwised.catalog.place import NoProject
 from runwised.catalog.readback import Unreadable
 from runwised.catalog.slot import IndexLostError
+from runwised.queries.annotate import change
+from runwised.queries.everywhere import Everywhere, no_such_project, several_projects
 from runwised.queries.local import check, no_log, not_there
+from runwised.queries.resolve import resolve
 from runwised.queries.respond import Written, needed, respond
+
+EVERYWHERE_SECONDS = 3.0
+"""Longest wait for the indexes of runs of all projects."""
 
 
 class Answers:
@@ -36,25 +47,31 @@ class Answers:
     async def ask(self, query: Query, look: Look, where: Where) -> Written:
         """Answer from what is on disk now. Raises RunwiseError."""
         try:
-            view = await self._view(query, where)
-            try:
-                return await self._respond(query, view, look)
-            except IndexLostError:
-                for run in view.runs:
-                    if not run.indexed:
-                        self._catalog.repair(run)
-                return await self._respond(query, view, look)
-        except NotThere as error:
-            raise not_there(error.path, error.nearest) from error
-        except NoLog as error:
-            raise no_log(error.path, error.reason) from error
-        except NoProject as error:
-            raise RunwiseError(Kind.NOT_FOUND, error.reason, "cd to a project, or try runwise demo") from error
-        except (Unreadable, IndexLostError) as error:
-            raise _unreadable(error) from error
+            return await self._ask(query, look, where)
+        except _FINDINGS as error:
+            raise _told(error) from error
+
+    async def _ask(self, query: Query, look: Look, where: Where) -> Written:
+        if isinstance(query, ListRuns) and query.all:
+            return await self._respond_everywhere(query, look)
+        view = await self._view(query, where)
+        if isinstance(query, Annotate):
+            run = resolve(query.run, view)
+            view = await self._catalog.annotate(view, run.id, change(query, run))
+        try:
+            return await self._respond(query, view, look)
+        except IndexLostError:
+            for run in view.runs:
+                if not run.indexed:
+                    self._catalog.repair(run)
+            return await self._respond(query, view, look)
 
     async def _view(self, query: Query, where: Where) -> Project:
         """The project a question is asked in, or what it names by a path."""
+        if where.project is not None:
+            folder = await self._catalog.find(where.project, where.cwd)
+            view = await self._view(query, Where(cwd=folder))
+            return view._replace(named=where.project)
         if not isinstance(query, PathQuery):
             return await self._catalog.view(where.cwd, where.environ)
         check(query)
@@ -73,6 +90,18 @@ class Answers:
                 if run.id in first.runs and run.trouble and not run.history.row_count and not first.if_short:
                     raise RunwiseError(Kind.UNREADABLE, run.trouble, "runwise list")
         written = respond(query, view, look)
+        return Written(written.reply, _guarded(written.chunks), written.exit_status)
+
+    async def _respond_everywhere(self, query: ListRuns, look: Look) -> Written:
+        """Answer of all projects. Where values decide, what is not indexed yet is waited for only so long."""
+        found = await self._catalog.view_all()
+        ids = needed(query, Everywhere(found)).runs
+        deadline = time.monotonic() + EVERYWHERE_SECONDS
+        waited = [
+            await self._catalog.indexed(project, ids, deadline - time.monotonic(), if_short=True) if ids else project
+            for project in found.projects
+        ]
+        written = respond(query, Everywhere(found._replace(projects=tuple(waited))), look)
         return Written(written.reply, _guarded(written.chunks), written.exit_status)
 
     def status(self) -> dict[str, Any]:
@@ -105,3 +134,24 @@ def _guarded(chunks: Iterator[str]) -> Iterator[str]:
 
 def _unreadable(error: Exception) -> RunwiseError:
     return RunwiseError(Kind.UNREADABLE, str(error), "runwise list")
+
+
+_FINDINGS = (NoLog, NoProject, SeveralProjects, NotKept, Unreadable, IndexLostError)
+
+
+def _told(error: Exception) -> RunwiseError:
+    """What the catalog found, in the words of an answer."""
+    match error:
+        case NotThere():
+            return not_there(error.path, error.nearest)
+        case NoLog():
+            return no_log(error.path, error.reason)
+        case NoSuchProject():
+            return no_such_project(error.reason, error.roots)
+        case NoProject():
+            return RunwiseError(Kind.NOT_FOUND, error.reason, "cd to a project, or try runwise demo")
+        case SeveralProjects():
+            return several_projects(error.name, error.roots)
+        case NotKept():
+            return RunwiseError(Kind.UNREADABLE, str(error), "export RUNWISE_STATE_DIR=/a/folder/of/yours")
+    return _unreadable(error)

@@ -113,7 +113,7 @@ class Dispatcher:
                 if parsed is None:
                     await send(frames.DECLINE, b"not a plain command line")
                 else:
-                    await self._stream(parsed.query, lane.look(parsed.look), lane.where, send)
+                    await self._stream(parsed.query, lane.look(parsed.look), parsed.seen_from(lane.where), send)
             case Question(ask, streamed=True):
                 await self._stream(ask.query, _dressed(ask.look), ask.where, send)
             case Question(ask, streamed=False):

@@ -15,7 +15,19 @@ from typing import Any
 
 import anyio
 import numpy as np
-from runwise_protocol.queries import Export, History, Latest, ListKeys, ListRuns, RankRuns, ShowRun, ShowStats
+from runwise_protocol.queries import (
+    Export,
+    GroupRuns,
+    History,
+    Latest,
+    ListKeys,
+    ListRuns,
+    Rank,
+    RankRuns,
+    ShowRun,
+    ShowStats,
+    SweepRuns,
+)
 from runwise_protocol.query import Look, Query
 
 from runwised.catalog.catalog import Catalog
@@ -168,6 +180,10 @@ async def _among_many(report: Report, folder: Path) -> None:
                 RankRuns(key="val/loss", where="min(train/loss) < .5", top=20),
                 ListRuns(where="val/loss < .2 and not nan(*)"),
                 ListRuns(where="config.lr < .1 and val/loss < 1"),
+                Rank(key="val/loss"),
+                Rank(key="val/loss", at=f"step={STEPS // 2}"),
+                GroupRuns(),
+                SweepRuns(),
                 ListRuns(),
             ):
                 ours = _p50(view, query, Look(), 50)
@@ -195,9 +211,17 @@ def _log(root: Path) -> None:
             for step in range(STEPS)
         ]
         (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-        (folder / "config.json").write_text(json.dumps({"lr": rng.random(), "optimizer": "adamw"}))
+        (folder / "config.json").write_text(json.dumps(_config(number)))
         for path in (*folder.iterdir(), folder):
             os.utime(path, (START, START))
+
+
+def _config(number: int) -> dict[str, Any]:
+    """Of 200 configurations with five seeds each; most of the keys are the same in all runs."""
+    wanted, seed = divmod(number, 5)
+    grid = {"lr": (wanted % 10 + 0.5) / 10, "optimizer": ("adamw", "sgd")[wanted // 10 % 2], "seed": seed}
+    model = {"layers": 6 + 2 * (wanted // 20), **{f"setting_{at}": at for at in range(30)}}
+    return {**grid, "model": model, "output_dir": f"out/{number}", **{f"option_{at}": "on" for at in range(20)}}
 
 
 def _least(root: Path) -> list[tuple[float, str]]:

@@ -140,3 +140,15 @@ async def test_a_row_without_a_step_keeps_the_one_it_was_given_even_when_taken_b
     (folder / "wandb-history.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     (run,) = (await ask(Catalog(None), tmp_path / "proj")).runs
     assert [row.step for _, row in run.rows(0, 6)] == [10, 11, 12, 13, 14, 11]
+
+
+async def test_the_lines_of_a_moment_are_those_the_log_has_times_for(
+    add_run: Callable[..., Path], tmp_path: Path, ask: Any
+) -> None:
+    add_run("0.31.0-running")
+    (run,) = (await ask(Catalog(None), tmp_path / "proj")).runs
+    lines = list(run.console())
+    start, stop = lines[6].time, lines[10].time
+    assert {line.text for line in run.console_between(start, stop)} >= {line.text for line in lines[7:10]}
+    assert all(start <= line.time < stop for line in run.console_between(start, stop))
+    assert list(run.console_between(lines[-1].time + 1, math.inf)) == []

@@ -19,7 +19,7 @@ import pytest
 from runwise_protocol.query import Look, Query
 
 from runwised.formats.record import Alert, Definition, Floats, Ints, Row, Text
-from runwised.index.view import Buckets, Condition, Line, Other, Rewind, Series, Source, Stats
+from runwised.index.view import Annotation, Buckets, Condition, Line, Other, Rewind, Series, Source, Stats
 from runwised.settings import RunwiseConfig
 
 START = 1_700_000_000.0
@@ -117,6 +117,9 @@ class Logged:
             stats.m2 = float(((values[finite] - stats.mean) ** 2).sum())
         return stats
 
+    def altered(self, name: str) -> int:  # noqa: ARG002 - voided rows hold every key
+        return len(self.rewinds)
+
     def position(self, step: int) -> int:
         return next((at for at, n in enumerate(self.served) if self.all_rows[n].step >= step), self.row_count)
 
@@ -184,6 +187,14 @@ class Logged:
 
 
 @dataclass
+class Memory:
+    """A `Memory`."""
+
+    folds: dict[str, Any] = field(default_factory=dict)
+    note: bytes = b""
+
+
+@dataclass
 class Run:
     """A `RunView`, field by field."""
 
@@ -206,13 +217,16 @@ class Run:
     indexed: bool = True
     step: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
+    annotation: Annotation = field(default_factory=Annotation)
     definitions: Sequence[Definition] = ()
     alerts: Sequence[Alert] = ()
     rewinds: Sequence[Rewind] = ()
     damage: Mapping[str, int] = field(default_factory=dict)
     system: Logged = field(default_factory=Logged)
+    memory: Memory = field(default_factory=Memory)
     from_console: Sequence[str] = ()
     lines: Sequence[Line] = ()
 
@@ -233,6 +247,9 @@ class Run:
 
     def console(self, *, newest_first: bool = False) -> Iterator[Line]:
         return iter(list(self.lines)[::-1] if newest_first else self.lines)
+
+    def console_between(self, start: float, stop: float) -> Iterator[Line]:
+        return (line for line in self.lines if start <= line.time < stop)
 
     def texts(self) -> Iterator[Text]:
         return (Text(line.time, line.stderr, line.text + "\n") for line in self.lines)
@@ -275,6 +292,7 @@ class Project:
     now: float = START + 3600
     root: str = "/data/proj"
     unindexed: int = 0
+    named: str | None = None
     notes: Sequence[str] = ()
     places: Sequence[Place] = ()
 

@@ -5,7 +5,7 @@ import random
 import warnings
 
 import pytest
-from runwise_protocol.queries import History, ListKeys, Log, Raw, ShowConfig, ShowStats
+from runwise_protocol.queries import History, ListKeys, Log, Raw, ShowConfig, ShowStability, ShowStats
 
 from runwised.formats.record import Definition
 
@@ -21,6 +21,9 @@ METRICS = (
     History(),
     History(keys=("*",)),
     History(x="loss"),
+    ShowStability(),
+    ShowStability(keys=("*",)),
+    ShowStability(window=2, samples=50),
     Raw(),
     Raw(row="0:"),
 )

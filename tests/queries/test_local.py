@@ -2,7 +2,7 @@ import json
 
 import pytest
 from runwise_protocol.errors import Kind, RunwiseError
-from runwise_protocol.queries import History, ListKeys, ListRuns, Local, ShowRun, ShowStats, TensorBoard
+from runwise_protocol.queries import History, ListKeys, ListRuns, Local, ShowRun, ShowStability, ShowStats, TensorBoard
 
 from runwised.index.view import Condition, Source
 from runwised.queries.asked import asked
@@ -46,6 +46,11 @@ def refused(ask, query, view, **look):
             "history",
             History(run="a", keys=("loss",), samples=10),
             {"history": True, "metrics": ("loss",), "samples": 10},
+        ),
+        (
+            "stability",
+            ShowStability(run="a", keys=("loss",), samples=9, window=20),
+            {"stability": True, "metrics": ("loss",), "samples": 9, "window": 20},
         ),
     ],
 )
@@ -124,6 +129,7 @@ def test_the_next_commands_name_the_path(ask, run_of, project_of):
                 Local(**path, keys=True),
                 Local(**path, stats=True),
                 Local(**path, history=True, metrics=("*loss",)),
+                Local(**path, stability=True, metrics=("*loss",)),
             ):
                 for text in (ask(query, view), ask(query, view, budget=60), ask(query, view, dress="human")):
                     commands = commands_in(text)
@@ -163,12 +169,16 @@ def test_a_long_list_says_how_to_see_all_of_it(ask, run_of, project_of):
 
 def test_patterns_and_counts_without_a_part_are_refused(ask, one):
     assert refused(ask, Local(file="a.csv", metrics=("x", "y")), one) == (
-        *(Kind.USAGE, "-k goes with --keys, --stats or --history"),
+        *(Kind.USAGE, "-k goes with --keys, --stats, --history or --stability"),
         "runwise local a.csv --history -k x,y",
     )
     assert refused(ask, Local(stats=True, samples=5), one) == (
-        *(Kind.USAGE, "-n goes with --history"),
+        *(Kind.USAGE, "-n goes with --history or --stability"),
         "runwise local --history -n 5",
+    )
+    assert refused(ask, Local(history=True, window=5), one)[1:] == (
+        "-w goes with --stability",
+        "runwise local --stability -w 5",
     )
     assert refused(ask, TensorBoard(directory="a", dir="b"), one)[:2] == (Kind.USAGE, "two folders: a and b")
 
@@ -198,7 +208,7 @@ def test_what_holds_no_log_is_told_with_the_reason(ask, project_of, place_of):
 
 def test_what_is_waited_for_is_what_is_asked_of_one_run(one, mixed):
     assert needed(Local(file="a.csv"), one) == (["a"], True)
-    for part in ("keys", "stats", "history"):
+    for part in ("keys", "stats", "history", "stability"):
         assert needed(Local(file="a.csv", **{part: True}), one) == (["a"], False)
     assert needed(Local(file="logs"), mixed) == ([], False)
     assert needed(Local(), one) == ([], False)

@@ -5,6 +5,7 @@ from runwise_protocol.errors import RunwiseError
 from runwise_protocol.queries.about import ShowNotes
 
 from runwised.formats.record import Alert
+from runwised.index.view import Annotation
 
 
 def test_notes_and_alerts_are_quoted(run_of, project_of, ask):
@@ -25,6 +26,19 @@ def test_notes_and_alerts_are_quoted(run_of, project_of, ask):
     )
 
 
+def test_it_says_what_the_user_said_and_the_log_did_not(run_of, project_of, ask):
+    said = Annotation(("good",), ("slow",), "mine\nand more")
+    run = run_of(name="gpt", tags=["a", "good"], notes="logged\nmine\nand more", annotation=said)
+    assert ask(ShowNotes(), project_of(run)) == (
+        "gpt 3be9c0de, tags a,good (yours: +good -slow)\n"
+        "notes (quoted):\n"
+        "| logged\n"
+        "your note (quoted):\n"
+        "| mine\n"
+        "| and more\n"
+    )
+
+
 def test_a_run_without_notes_says_so(run_of, project_of, ask):
     assert ask(ShowNotes(), project_of(run_of())) == "3be9c0de, no notes\n"
 
@@ -38,6 +52,9 @@ def test_json_holds_them_as_they_are(run_of, project_of, ask):
         "tags": ["a"],
         "group": None,
         "alerts": [],
+        "added": [],
+        "removed": [],
+        "note": "",
     }
 
 

@@ -11,12 +11,15 @@ from runwise_protocol.queries import (
     Compare,
     Diagnose,
     FindRuns,
+    GroupRuns,
     Latest,
     ListRuns,
     ListSources,
     Live,
+    Rank,
     RankRuns,
     ShowNotes,
+    SweepRuns,
 )
 
 from runwised.formats.record import Alert
@@ -85,10 +88,42 @@ def test_pages_about_whole_runs_cost_at_most_the_budget(make, dress, budget, run
         FindRuns(pattern="verylong"),
         RankRuns(key=key, max=True),
         RankRuns(key=key, min=True, where="running or not failed"),
+        *(Rank(run=refs[0], key=key, min=True, best=best) for best in (False, True)),
+        GroupRuns(key=key, max=True),
+        SweepRuns(key=key, min=True),
     )
     plain = (ListRuns(), Latest(), Live(), ShowNotes(), ListSources(all=True), Compare(runs=refs))
     checking = (CheckHealth(), *(ask_of(run=ref) for ref in refs[:2] for ask_of in (CheckHealth, Diagnose)))
     for query in (*plain, *choosing, *checking):
+        text = ask(query, view, budget=budget, dress=dress)
+        assert len(ENCODING.encode_ordinary(text)) <= budget
+        assert text.endswith("\n")
+        assert not set(text) & {"\x1b", "\x00", "\u202e", "\r"}
+        assert not any(line.startswith("next: rm") for line in text.splitlines())
+
+
+@pytest.mark.parametrize(("dress", "budget"), [("agent", 50), ("human", 100), ("agent", 400), ("human", 4000)])
+def test_groups_and_sweeps_of_a_thousand_runs_cost_at_most_the_budget(dress, budget, run_of, project_of, ask):
+    rng = random.Random(budget)
+    shared = {f"{HOSTILE}{at}": {HOSTILE: at} for at in range(3000)}
+    runs = [
+        run_of(
+            [{"loss": rng.gauss(at // 50, 1)}],
+            id=f"{HOSTILE}{at}",
+            config={
+                **shared,
+                "seed": at % 5,
+                f"{HOSTILE}lr": at // 5 % 9,
+                HOSTILE: HOSTILE * (at // 50),
+                "\x1b[J": at,
+            },
+            condition=Condition(rng.choice(["running", "crashed", "finished"]), HOSTILE, None),
+            sweep_id=HOSTILE * (at % 3),
+        )
+        for at in range(1000)
+    ]
+    view = project_of(*runs)
+    for query in (GroupRuns(), GroupRuns(vary=("seed", "?[[]J")), GroupRuns(top=9), SweepRuns(), SweepRuns(top=900)):
         text = ask(query, view, budget=budget, dress=dress)
         assert len(ENCODING.encode_ordinary(text)) <= budget
         assert text.endswith("\n")

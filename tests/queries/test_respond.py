@@ -7,6 +7,7 @@ import pytest
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.queries import QUERIES
 from runwise_protocol.queries.about import ShowConfig
+from runwise_protocol.queries.annotate import NoteRun, TagRun
 from runwise_protocol.queries.best import RankRuns
 from runwise_protocol.queries.compare import Compare
 from runwise_protocol.queries.find import FindRuns
@@ -25,7 +26,13 @@ from runwised.queries.asked import asked
 from runwised.queries.respond import budget, needed, respond
 from runwised.queries.tabular import csv_lines, finite, flat
 
-QUESTIONS = {Compare: Compare(runs=("a", "b")), FindRuns: FindRuns(pattern="a"), RankRuns: RankRuns(key="loss")}
+QUESTIONS = {
+    Compare: Compare(runs=("a", "b")),
+    FindRuns: FindRuns(pattern="a"),
+    RankRuns: RankRuns(key="loss"),
+    TagRun: TagRun(run="a", tags=("good",)),
+    NoteRun: NoteRun(run="a", text="good"),
+}
 """Of queries that cannot be asked without saying of what."""
 
 
@@ -118,6 +125,7 @@ def test_a_nested_mapping_is_flattened_with_dots():
     [
         (ListRuns(), Look(), 300),
         (ListRuns(), Look(dress="human"), 1200),
+        (ListRuns(), Look(verbose=True), 1200),
         (ListRuns(), Look(budget=77, dress="human"), 77),
         (ListRuns(limit=5), Look(), None),
         (ListRuns(limit=5), Look(budget=50), 50),
@@ -174,3 +182,42 @@ def test_a_query_is_spelled_as_the_command_that_asks_it(query, line):
 def test_replies_survive_the_wire(view):
     reply = respond(ListRuns(), view, Look()).reply
     assert msgspec.json.decode(msgspec.json.encode(reply), type=type(reply)) == reply
+
+
+def test_a_quiet_answer_has_neither_remarks_nor_next_commands(run_of, project_of, ask):
+    run = run_of([{"loss": 2.0}, {"loss": math.nan}, {"loss": 1.0}], name="a", damage={"crc": 9})
+    view = project_of(run, notes=["runwise.json: not JSON"])
+    said, quiet = (ask(ShowRun(), view, quiet=wanted).splitlines() for wanted in (False, True))
+    assert [line for line in said if line not in quiet] == [
+        "! loss first nan@1, 1 of 3 points, finite at the end",
+        "next: history a -k loss --around 1",
+    ]
+    assert "! runwise.json: not JSON" in quiet
+    assert any("damaged" in line for line in quiet)
+
+
+def test_a_verbose_answer_tells_what_is_usually_left_out(run_of, project_of, ask):
+    rows = [{f"m{at}/loss": 1.0 for at in range(20)}]
+    view = project_of(run_of(rows, name="a", tags=["x"], facts={"host": "box"}))
+    assert "14 more metrics" in ask(ShowRun(), view)
+    text = ask(ShowRun(), view, verbose=True)
+    assert "more metrics" not in text
+    assert "\nran with host=box\nread from wandb/run-3be9c0de/run-3be9c0de.wandb wandb 4096 bytes\n" in text
+    assert "\nrun state step age id tags m0/loss" in ask(ListRuns(), view, verbose=True)
+
+
+def test_quiet_and_verbose_are_contrary(view):
+    with pytest.raises(RunwiseError, match="--quiet and --verbose are contrary"):
+        respond(ListRuns(), view, Look(quiet=True, verbose=True))
+
+
+def test_commands_that_go_on_name_the_project_that_was_named(run_of, project_of, ask):
+    runs = [run_of([{"loss": math.nan}, {"loss": at}], id=f"run{at}", notes="x") for at in range(3)]
+    view = project_of(*runs, named="../other")
+    assert ask(ShowRun(run="run0"), view).endswith("next: history run0 -k loss --around 0 -C ../other\n")
+    assert "runwise notes run0 -C ../other" in ask(ShowRun(run="run0"), view)
+    assert "\n2 more: runwise list -n 3 -C ../other\n" in ask(ListRuns(limit=1), view)
+    assert "runwise run run0 -C ../other --budget" in ask(ShowRun(run="run0"), view, budget=50)
+    with pytest.raises(RunwiseError) as caught:
+        ask(ShowRun(run="nope"), view)
+    assert caught.value.hint == "runwise list -C ../other"

@@ -74,6 +74,7 @@ def test_json_holds_every_metric_and_hides_secrets(good, project_of, ask):
         "group": None,
         "sources": [{"path": "wandb/run-3be9c0de/run-3be9c0de.wandb", "format": "wandb", "bytes": 4096}],
         "proof": "exit code 0",
+        "root": None,
         "host": "trainbox",
         "config": {
             "lr": 3e-4,

@@ -74,6 +74,7 @@ def test_json_holds_every_run(runs, project_of, ask):
         "group": None,
         "sources": [{"path": "wandb/run-c3fe0000/run-c3fe0000.wandb", "format": "wandb", "bytes": 4096}],
         "proof": "exit code 1",
+        "root": None,
     }
 
 

@@ -5,19 +5,25 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from runwise_protocol.queries.about import ShowConfig, ShowNotes
+from runwise_protocol.queries.annotate import NoteRun, TagRun
 from runwise_protocol.queries.best import RankRuns
 from runwise_protocol.queries.compare import Compare
 from runwise_protocol.queries.diagnose import CheckHealth, Diagnose
 from runwise_protocol.queries.find import FindRuns
+from runwise_protocol.queries.groups import GroupRuns
 from runwise_protocol.queries.history import History
 from runwise_protocol.queries.live import Live
 from runwise_protocol.queries.local import Local, TensorBoard
 from runwise_protocol.queries.log import Log
 from runwise_protocol.queries.metrics import ListKeys, ShowStats
+from runwise_protocol.queries.rank import Rank
 from runwise_protocol.queries.raw import Export, Raw
 from runwise_protocol.queries.run import Latest, ShowRun
 from runwise_protocol.queries.runs import ListRuns
+from runwise_protocol.queries.schema import LearnSchema
 from runwise_protocol.queries.sources import ListSources
+from runwise_protocol.queries.stability import ShowStability
+from runwise_protocol.queries.sweep import SweepRuns
 from runwise_protocol.query import Query
 
 AnyQuery: TypeAlias = (
@@ -30,17 +36,24 @@ AnyQuery: TypeAlias = (
     | Raw
     | ShowConfig
     | ShowNotes
+    | TagRun
+    | NoteRun
     | Log
     | Live
     | Compare
     | Export
     | ListSources
+    | LearnSchema
     | Local
     | TensorBoard
     | FindRuns
     | RankRuns
     | Diagnose
     | CheckHealth
+    | ShowStability
+    | Rank
+    | GroupRuns
+    | SweepRuns
 )
 """Every request, told apart on the wire by its ``ask`` field."""
 

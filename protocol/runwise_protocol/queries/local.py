@@ -10,6 +10,7 @@ from runwise_protocol.queries.history import Curves
 from runwise_protocol.queries.metrics import KeyList, StatsTable
 from runwise_protocol.queries.run import RunSummary
 from runwise_protocol.queries.runs import RunList
+from runwise_protocol.queries.stability import Points, Stability
 from runwise_protocol.query import Count, Query, Reply, Word
 
 Path: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -24,6 +25,7 @@ OneRun: TypeAlias = Annotated[
 WithKeys: TypeAlias = Annotated[bool, Meta(description="The keys it logged, as keys shows them.")]
 WithHistory: TypeAlias = Annotated[bool, Meta(description="Its curves, as history shows them.")]
 WithStats: TypeAlias = Annotated[bool, Meta(description="Exact statistics, as stats shows them.")]
+WithStability: TypeAlias = Annotated[bool, Meta(description="How steady its curves are, as stability shows it.")]
 Metrics: TypeAlias = Annotated[
     tuple[Word, ...],
     Meta(
@@ -35,7 +37,7 @@ Metrics: TypeAlias = Annotated[
 Samples: TypeAlias = Annotated[
     Count | None,
     Meta(
-        description="Points a curve; by default what fits the budget (500 in csv and json).",
+        description="Points, or windows, a curve; by default what fits the budget (500 in csv and json).",
         extra={"flags": ("-n", "--samples")},
     ),
 ]
@@ -51,6 +53,7 @@ class LocalLog(Reply, kw_only=True):
     keys: KeyList | None = None
     stats: StatsTable | None = None
     history: Curves | None = None
+    stability: Stability | None = None
 
 
 class Local(Query, frozen=True, kw_only=True, tag="local"):
@@ -74,8 +77,10 @@ class Local(Query, frozen=True, kw_only=True, tag="local"):
     keys: WithKeys = False
     history: WithHistory = False
     stats: WithStats = False
+    stability: WithStability = False
     metrics: Metrics = ()
     samples: Samples = None
+    window: Points = None
 
     @property
     def path(self) -> str | None:
@@ -102,8 +107,10 @@ class TensorBoard(Query, frozen=True, kw_only=True, tag="tb"):
     keys: WithKeys = False
     history: WithHistory = False
     stats: WithStats = False
+    stability: WithStability = False
     metrics: Metrics = ()
     samples: Samples = None
+    window: Points = None
 
     @property
     def path(self) -> str | None:
