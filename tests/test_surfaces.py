@@ -45,6 +45,8 @@ QUESTIONS = [
     f"log {FAILED} --novel --format json",
     "live",
     f"compare {FINISHED} {FAILED} -f loss",
+    f"compare {FINISHED} {FAILED} --at step=50 --to train/loss<2 -t 1 -g",
+    f"compare {FINISHED} {FAILED} --at now --format json",
     f"export {FAILED} --format csv",
     f"export {FAILED}",
     "list --where min(train/loss)<9 --sort=-step",

@@ -14,7 +14,7 @@ from runwised.catalog.identity import Seen, look
 from runwised.catalog.opening import read_head
 from runwised.formats.record import Exit, Identity
 from runwised.formats.side_config import SIDE_CONFIGS, parse_side_config
-from runwised.formats.wandb_files import Metadata, parse_config, parse_metadata, parse_summary
+from runwised.formats.wandb_files import Metadata, parse_config, parse_metadata, parse_requirements, parse_summary
 from runwised.index.view import Table
 
 T = TypeVar("T")
@@ -32,6 +32,7 @@ class Extras:
         self._config = _SideFile(folder, "config.yaml", parse_config, nothing)
         self._summary = _SideFile(folder, "wandb-summary.json", parse_summary, nothing)
         self._metadata = _SideFile(folder, "wandb-metadata.json", parse_metadata, NO_METADATA)
+        self._packages = _SideFile(folder, "requirements.txt", parse_requirements, nothing)
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -47,6 +48,11 @@ class Extras:
     def metadata(self) -> Metadata:
         """``wandb-metadata.json``."""
         return self._metadata.read()
+
+    @property
+    def packages(self) -> Mapping[str, str]:
+        """``requirements.txt``."""
+        return self._packages.read()
 
 
 class SideConfigs:

@@ -1,4 +1,4 @@
-"""The side files of a W&B run: `wandb-summary.json`, `config.yaml`, `wandb-metadata.json`.
+"""The side files of a W&B run: `wandb-summary.json`, `config.yaml`, `wandb-metadata.json`, `requirements.txt`.
 
 None is written atomically: each function raises ValueError for a file seen half written, and the caller keeps what it
 had.
@@ -6,6 +6,7 @@ had.
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from runwised.formats.json_value import decode_json
@@ -56,6 +57,13 @@ def parse_metadata(data: bytes) -> Metadata:
         state=_text(document.get("state")),
         exit_code=code if type(code) is int else None,
     )
+
+
+def parse_requirements(data: bytes) -> dict[str, str]:
+    """Versions by package in `requirements.txt`; of a package without one, where it is from."""
+    lines = (line.strip() for line in data.decode("utf-8", "replace").splitlines())
+    pairs = (re.split("==|@", line, maxsplit=1) for line in lines if not line.startswith(("#", "-")))
+    return {pair[0].strip(): pair[1].strip() for pair in pairs if len(pair) == 2}
 
 
 def _identity(document: dict[str, Any]) -> Identity:

@@ -1,87 +1,111 @@
-"""`compare`: runs side by side: last and best values, and what differs in their configuration."""
+"""`compare`: runs side by side: values at one point of each, since when their curves part, and what else differs."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+import math
+import re
+from collections.abc import Iterable, Sequence
 
 from runwise_protocol.errors import Kind, RunwiseError
-from runwise_protocol.queries.compare import Compare, ComparedValue, Comparison
+from runwise_protocol.queries.compare import Compare, ComparedValue, Comparison, Parted
 from runwise_protocol.query import Reply
 
+from runwised.analysis.crossing import value_before
+from runwised.analysis.parting import parting
 from runwised.index.view import RunView
 from runwised.queries.about import About
-from runwised.queries.board import spelled, written
+from runwised.queries.asked import asked
+from runwised.queries.compare_at import Side, best_before, named, needed, point_of, sides_of
+from runwised.queries.compare_facts import config_differences, other_differences
+from runwised.queries.compare_text import Shown, write
 from runwised.queries.glance import Moment, best, latest, names_of, stats_of
-from runwised.queries.keysel import direction, main_metrics, shown_as
+from runwised.queries.keysel import direction, main_metrics
 from runwised.queries.project import ProjectView
-from runwised.queries.resolve import handles, resolve
-from runwised.queries.runs import entry, state_word
-from runwised.queries.tabular import Objects, flat, plain
-from runwised.render.numbers import exact
+from runwised.queries.runs import entry
+from runwised.queries.tabular import Objects, plain
 from runwised.render.page import Page
-from runwised.render.untrusted import clean, hidden
+from runwised.render.untrusted import clean
 
-_BEST_OF = 4
-"""Of more runs than that, the table shows last values only."""
-_LONGEST_VALUE = 60
-_FEW = 12
-"""Of more metrics than that, the main ones come first, in a table of their own."""
-_MISSING = "‹missing›"
-
-
-Values: TypeAlias = dict[str, list[ComparedValue]]
-
-
-class Side(NamedTuple):
-    """A run, and the step its values are taken at."""
-
-    run: RunView
-    step: int | None
-    """None: its last values."""
-
-
-def answer(query: Compare, view: ProjectView) -> Comparison:
-    """Values of every metric that any of the runs has, and the config keys that differ.
-
-    A reference ``RUN@STEP`` takes the last values at or before that step. Raises RunwiseError.
-    """
-    sides = sides_of(query, view)
-    order = [name for side in sides for name in (*main_metrics(side.run, view.config), *names_of(side.run))]
-    names = [name for name in dict.fromkeys(order) if query.filter is None or query.filter.lower() in name.lower()]
-    return Comparison(
-        runs=[entry(side.run) for side in sides],
-        metrics={name: [_value(side, name, view) for side in sides] for name in names},
-        config=_differences([side.run for side in sides]),
-    )
-
-
-def sides_of(query: Compare, view: ProjectView) -> list[Side]:
-    """The runs to compare, in order. Raises RunwiseError."""
-    if len(query.runs) < 2:
-        message = f"compare takes two runs or more, found {len(query.runs)}"
-        raise RunwiseError(Kind.USAGE, message, "runwise compare RUN RUN")
-    return [_side(ref, view) for ref in query.runs]
+_PER_CENT = re.compile(r"(\d{1,15}\.?\d{0,15}|\.\d{1,15})%?", re.ASCII)
+_ONLY_CONFIG = "diff"
+"""Set on a reply that was asked for configurations alone."""
 
 
 def about(query: Compare, view: ProjectView) -> About:
     """The runs to compare, each once; all of them whole. Raises RunwiseError."""
-    return About(list({run.id: run for run, _ in sides_of(query, view)}.values()), "whole")
+    return About(list({run.id: run for run, _ in named(query, view)}.values()), "whole")
 
 
-def _side(ref: str, view: ProjectView) -> Side:
-    name, mark, step = ref.rpartition("@")
-    known = {text for run in view.runs for text in (run.id, run.name)}
-    if ref in known or not mark or not step.isdecimal() or not name:
-        return Side(resolve(ref, view), None)
-    return Side(resolve(name, view), int(step))
+def answer(query: Compare, view: ProjectView) -> Comparison:
+    """Values of every metric that any of the runs has, and what differs. Raises RunwiseError."""
+    if query.diff:
+        return _only_config(query, view)
+    sides = sides_of(query, view)
+    runs = [side.run for side in sides]
+    main = mains_of(runs, view)
+    names = [name for name in dict.fromkeys((*main, *_all_names(runs))) if _wanted(name, query)]
+    metrics = {name: [_value(side, name, name in main, view) for side in sides] for name in names}
+    if query.threshold is not None:
+        least = _per_cent(query.threshold)
+        metrics = {name: values for name, values in metrics.items() if _spread(values) >= least}
+    return Comparison(
+        runs=[entry(run) for run in runs],
+        at=point_of(query, sides),
+        to=needed(query, runs),
+        metrics=metrics,
+        alike=len(names) - len(metrics),
+        parting=[found for name in main if name in metrics for found in _partings(name, runs)],
+        config=config_differences(runs),
+        differs=other_differences(runs),
+    )
 
 
-def _value(side: Side, name: str, view: ProjectView) -> ComparedValue:
-    moment = latest(side.run, name) if side.step is None else _at(side.run, name, side.step)
-    way, _ = direction(name, side.run, view.config)
-    top = best(stats_of(side.run, name), way)
+def _only_config(query: Compare, view: ProjectView) -> Comparison:
+    if query != Compare(runs=query.runs, diff=True):
+        message = "--diff shows configurations only: no other option goes with it"
+        raise RunwiseError(Kind.USAGE, message, f"runwise {asked(Compare(runs=query.runs, diff=True))}")
+    sides = sides_of(query, view)
+    runs = [side.run for side in sides]
+    reply = Comparison(
+        runs=[entry(run) for run in runs],
+        at=point_of(query, sides),
+        to=None,
+        metrics={},
+        alike=0,
+        parting=[],
+        config=config_differences(runs),
+        differs={},
+    )
+    reply.__dict__[_ONLY_CONFIG] = True
+    return reply
+
+
+def mains_of(runs: Iterable[RunView], view: ProjectView) -> dict[str, None]:
+    """The main metrics of any of the runs."""
+    return dict.fromkeys(name for run in runs for name in main_metrics(run, view.config))
+
+
+def _all_names(runs: Iterable[RunView]) -> Iterable[str]:
+    return (name for run in runs for name in names_of(run))
+
+
+def _wanted(name: str, query: Compare) -> bool:
+    return query.filter is None or query.filter.lower() in name.lower()
+
+
+def _value(side: Side, name: str, is_main: bool, view: ProjectView) -> ComparedValue:
+    stats = stats_of(side.run, name)
+    if stats is None or (side.stop is not None and not side.point.reached):
+        return ComparedValue(value=None, step=None)
+    way = direction(name, side.run, view.config)[0]
+    top = best(stats, way)
+    if side.stop is None:
+        moment = latest(side.run, name)
+    else:
+        point = value_before(side.run.history, name, side.stop)
+        moment = point and Moment(point.value, point.step)
+        if way and top and not _is_before(top, side):
+            top = best_before(side, name, way) if is_main else None
     return ComparedValue(
         value=moment.value if moment else None,
         step=moment.step if moment else None,
@@ -90,33 +114,54 @@ def _value(side: Side, name: str, view: ProjectView) -> ComparedValue:
     )
 
 
-def _at(run: RunView, name: str, step: int) -> Moment | None:
-    """The last value at or before a step."""
-    if stats_of(run, name) is None:
-        return None
-    groups = run.history.sample(name, 1, 0, run.history.position(step + 1))
-    return Moment(float(groups.last[-1]), int(groups.step_to[-1])) if len(groups.last) else None
+def _per_cent(text: str) -> float:
+    found = _PER_CENT.fullmatch(text)
+    if found is None:
+        message = f"--threshold: expected per cent, such as 5, found '{clean(text)[:60]}'"
+        raise RunwiseError(Kind.USAGE, message, "runwise compare RUN RUN -t 5")
+    return float(found[1])
 
 
-def _differences(runs: Sequence[RunView]) -> dict[str, list[Any]]:
-    """Config keys whose values are not the same in all runs; None where a run does not have the key."""
-    configs = [dict(flat(run.config)) for run in runs]
-    shown = [dict(flat(hidden(run.config)[0])) for run in runs]
-    keys = dict.fromkeys(key for config in configs for key in config)
-    differ = [key for key in keys if len({_canonical(config.get(key, _MISSING)) for config in configs}) > 1]
-    return {key: [config.get(key) for config in shown] for key in differ}
+def _is_before(top: Moment, side: Side) -> bool:
+    return top.step is not None and side.point.step is not None and top.step <= side.point.step
 
 
-def _canonical(value: Any) -> str:
-    """Equal for values that are the same: NaN is the same as NaN, 1 as 1.0, true is not 1."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return json.dumps(value, sort_keys=True, default=str)
+def _spread(values: Sequence[ComparedValue]) -> float:
+    """By how many per cent of the one nearest to zero values differ; infinite where one is missing or not finite."""
+    known = [value.value for value in values if value.value is not None and math.isfinite(value.value)]
+    if len(known) < len(values):
+        return math.inf if known else 0.0
+    widest, least = max(known) - min(known), min(abs(value) for value in known)
+    if not widest:
+        return 0.0
+    return 100 * widest / least if least else math.inf
+
+
+def _partings(name: str, runs: Sequence[RunView]) -> Iterable[Parted]:
+    """Where each run's curve leaves the first run's."""
+    first, *others = runs
+    if stats_of(first, name) is None:
+        return
+    for run in others:
+        found = parting(first.history, run.history, name) if stats_of(run, name) else None
+        if found is None:
+            continue
+        for span in found.spans:
+            yield Parted(key=name, run=run.id, step=span.step, until=span.until, gap=span.gap, within=found.within)
+        if not found.spans:
+            yield Parted(key=name, run=run.id, step=None, until=None, gap=None, within=found.within)
 
 
 def objects(reply: Reply) -> Objects:
-    """One object for each metric and run."""
+    """One object for each metric and run, or for each configuration key and run."""
     found = plain(reply)
+    if _ONLY_CONFIG in reply.__dict__:
+        items = found["config"].items()
+        return [
+            {"key": key, "run": run["id"], "value": value}
+            for key, values in items
+            for run, value in zip(found["runs"], values, strict=True)
+        ]
     return [
         {"key": key, "run": run["id"], **value}
         for key, values in found["metrics"].items()
@@ -125,74 +170,6 @@ def objects(reply: Reply) -> Objects:
 
 
 def render(reply: Comparison, page: Page, query: Compare, view: ProjectView) -> None:
-    """What the runs are, their values in one table, their settings in another."""
-    sides = sides_of(query, view)
-    known = handles([side.run for side in sides], view)
-    names = [known[side.run.id] for side in sides]
-    title = [f"{name} {state_word(run)} step {run.step}" for name, (run, _) in zip(names, sides, strict=True)]
-    page.line("; ".join(title), priority=100)
-    main, others = _parted(reply, sides, view)
-    _metrics(main, names, sides, page, view, priority=70)
-    if not reply.metrics:
-        filtered = "" if query.filter is None else f" with '{clean(query.filter)[:100]}' in its name"
-        page.line(f"no metric{filtered}", priority=90)
-    _settings(reply, names, sides, page)
-    _metrics(others, names, sides, page, view, priority=50)
-
-
-def _parted(reply: Comparison, sides: Sequence[Side], view: ProjectView) -> tuple[Values, Values]:
-    """The main metrics and the others; all in one where they are few."""
-    if len(reply.metrics) <= _FEW:
-        return reply.metrics, {}
-    main = {name for side in sides for name in main_metrics(side.run, view.config)}
-    parts: tuple[Values, Values] = {}, {}
-    for name, values in reply.metrics.items():
-        parts[name not in main][name] = values
-    return parts
-
-
-def _metrics(
-    metrics: Values, names: Sequence[str], sides: Sequence[Side], page: Page, view: ProjectView, *, priority: int
-) -> None:
-    heads = [name if side.step is None else f"{name}@{side.step}" for name, side in zip(names, sides, strict=True)]
-    known = [direction(key, side.run, view.config) for key in metrics for side in sides]
-    values = [value for row in metrics.values() for value in row]
-    both = len(heads) <= _BEST_OF and any(v.best is not None and v.best_step != v.step for v in values)
-    best_head = "best?" if any(guessed for _, guessed in known) else "best"
-    head = ["metric", *heads, *(f"{best_head}:{name}" for name in names if both)]
-    rows = [_row(key, values, sides, page, view, both=both) for key, values in metrics.items()]
-    page.table(head, rows, priority=priority)
-
-
-def _row(
-    key: str, values: Sequence[ComparedValue], sides: Sequence[Side], page: Page, view: ProjectView, *, both: bool
-) -> list[str]:
-    lasts = [None if v.value is None else Moment(v.value, v.step) for v in values]
-    tops = [None if v.best is None else Moment(v.best, v.best_step) for v in values]
-    every = [moment.value for moment in (*lasts, *(tops if both else ())) if moment]
-    cells = spelled(every, shown_as(key, view.config).format, page.dress, scale=False)[1]
-    row = [key, *(written(last, cells, side.step or side.run.step) for last, side in zip(lasts, sides, strict=True))]
-    if not both:
-        return row
-    same = [top is not None and top == last for top, last in zip(tops, lasts, strict=True)]
-    return row + ["last" if like else written(top, cells, None) for top, like in zip(tops, same, strict=True)]
-
-
-def _settings(reply: Comparison, heads: Sequence[str], sides: Sequence[Side], page: Page) -> None:
-    if not reply.config:
-        page.line("config: no difference", priority=55)
-        return
-    has = [{key for key, _ in flat(side.run.config)} for side in sides]
-    rows = [
-        [key, *(_spelled(value, page) if key in keys else "-" for value, keys in zip(values, has, strict=True))]
-        for key, values in reply.config.items()
-    ]
-    page.table(["config", *heads], rows, priority=58)
-
-
-def _spelled(value: Any, page: Page) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return exact(value, dress=page.dress)
-    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-    text = clean(text)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+    """What the runs are, where they are compared, their values, then what differs."""
+    runs = [run for run, _ in named(query, view)]
+    write(reply, page, Shown.of(reply, runs, mains_of(runs, view), view), query)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runwised.formats.wandb_files import parse_config, parse_metadata, parse_summary
+from runwised.formats.wandb_files import parse_config, parse_metadata, parse_requirements, parse_summary
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "wandb"
 
@@ -116,3 +116,13 @@ def test_half_written_json_is_a_value_error(data: bytes) -> None:
         parse_summary(data)
     with pytest.raises(ValueError, match="no JSON object"):
         parse_metadata(data)
+
+
+def test_packages_have_their_versions() -> None:
+    data = b"torch==2.1.0+cu121\n# note\n-e git+x@y\nmine @ file:///x/mine\nodd\n\xff==1\n"
+    assert parse_requirements(data) == {"torch": "2.1.0+cu121", "mine": "file:///x/mine", "\ufffd": "1"}
+
+
+@pytest.mark.parametrize("path", side_files("requirements.txt"), ids=lambda path: path.parts[-5])
+def test_packages_of_any_version_are_read(path: Path) -> None:
+    assert "wandb" in parse_requirements(path.read_bytes())
