@@ -77,7 +77,7 @@ def failed(run_of):
     for at in range(2):
         rng = random.Random(at)
         frames = [f'  File "{HOSTILE}{n}", line {n}, in f' for n in range(500)]
-        prose = ["".join(rng.choices("abcdefghij éü-漢🙂/=\x1b\u202e", k=300)) for _ in range(1500)]
+        prose = ["".join(rng.choices([*map(chr, range(32, 0x3000)), *"漢字한글🙂"], k=300)) for _ in range(1500)]
         texts = [*prose, "Traceback (most recent call last):", *frames, "ValueError: " + "x y" * 400_000]
         lines = [Line(START + n / 500, True, text) for n, text in enumerate(texts)]
         ended = Condition("failed", "exit code 1", 1)
@@ -124,6 +124,11 @@ def given(query, view):
         "text": "a note",
         "tags": ["mine"],
         "vary": ["seed"],
+        "wait": "1s",
+        "timeout": "1s",
+        "until": f"{quoted(key)} < -1e300",
+        "since": view.cursor(),
+        "cursor": "@7777",
     }
     if query.command != "raw":
         by_name["at"] = "step=1"
