@@ -31,9 +31,10 @@ from runwise_protocol.queries import (
 from runwise_protocol.query import Look, Query
 
 from runwised.catalog.catalog import Catalog
+from runwised.catalog.memory import Memory
 from runwised.formats.record import Alert, Column, Definition, Row, Rows, Text
 from runwised.index.run_index import RunIndex
-from runwised.index.view import Condition, Line, Rewind, Source, Table
+from runwised.index.view import Annotation, Condition, Line, Mark, Past, Rewind, Source, Table
 from runwised.queries.asked import asked
 from runwised.queries.export import stream
 from runwised.queries.project import PlaceView, ProjectView
@@ -80,6 +81,12 @@ class IndexedRun:
     rewinds: Sequence[Rewind] = ()
     damage: Mapping[str, int] = field(default_factory=dict)
     from_console: Sequence[str] = ()
+    annotation: Annotation = field(default_factory=Annotation)
+    memory: Memory = field(default_factory=Memory)
+    packages: Mapping[str, str] = field(default_factory=dict)
+    heard: float | None = START + ROWS * 0.1
+    console_end: int = 0
+    mark: Mark = field(default_factory=lambda: Mark(ROWS, ROWS - 1, "finished", 0, 1, 0))
 
     @property
     def history(self) -> Table:
@@ -98,6 +105,12 @@ class IndexedRun:
     def console(self, *, newest_first: bool = False) -> Iterator[Line]:  # noqa: ARG002
         return iter(())
 
+    def console_between(self, start: float, stop: float) -> Iterator[Line]:  # noqa: ARG002
+        return iter(())
+
+    def console_from(self, end: int) -> Iterator[Line]:  # noqa: ARG002
+        return iter(())
+
     def texts(self) -> Iterator[Text]:
         return iter(())
 
@@ -113,6 +126,14 @@ class Project:
     unindexed: int = 0
     notes: Sequence[str] = ()
     places: Sequence[PlaceView] = ()
+    named: str | None = None
+
+    def cursor(self) -> str:
+        return "@0000"
+
+    def past(self, cursor: str) -> Past | None:
+        del cursor
+        return None
 
 
 def metrics() -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
