@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 
 from runwised.catalog.opening import open_source
-from runwised.catalog.readback import assemble
+from runwised.catalog.readback import Unreadable, assemble
 from runwised.formats.record import Text
 from runwised.index.view import Line
 
@@ -30,8 +30,11 @@ def find_output_log(folder: str) -> str | None:
 
 
 def goes_on_after(path: str, last: Line) -> bool:
-    """Whether the file has lines behind the last one that reached the log. False too where that one is not found."""
-    descriptor = open_source(path)
+    """Whether the file has lines behind the last one that reached the log. False too where that one is not found.
+
+    Raises Unreadable.
+    """
+    descriptor = _open(path)
     try:
         size = os.fstat(descriptor).st_size
         tail = os.pread(descriptor, TAIL_BYTES, max(size - TAIL_BYTES, 0))
@@ -42,12 +45,11 @@ def goes_on_after(path: str, last: Line) -> bool:
     return at >= 0 and bool(tail[at + len(needle) :].partition(b"\n")[2].strip())
 
 
-def read_texts(path: str) -> Iterator[Text]:
-    """The file in pieces. Raises OSError."""
-    descriptor = open_source(path)
+def read_texts(path: str, offset: int = 0) -> Iterator[Text]:
+    """The file from `offset` on, in pieces. Raises Unreadable."""
+    descriptor = _open(path)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     try:
-        offset = 0
         while piece := os.pread(descriptor, PIECE_BYTES, offset):
             offset += len(piece)
             yield Text(math.nan, False, decoder.decode(piece))
@@ -56,12 +58,17 @@ def read_texts(path: str) -> Iterator[Text]:
         os.close(descriptor)
 
 
+def read_lines_from(path: str, offset: int) -> Iterator[Line]:
+    """Its lines from `offset` on. Raises Unreadable."""
+    yield from assemble(read_texts(path, offset))
+
+
 def read_lines(path: str, *, newest_first: bool) -> Iterator[Line]:
-    """Its lines. Raises OSError."""
+    """Its lines. Raises Unreadable."""
     if not newest_first:
         yield from assemble(read_texts(path))
         return
-    descriptor = open_source(path)
+    descriptor = _open(path)
     try:
         offset, held = os.fstat(descriptor).st_size, b""
         while offset > 0:
@@ -71,6 +78,13 @@ def read_lines(path: str, *, newest_first: bool) -> Iterator[Line]:
             yield from reversed(list(assemble([_text(rest if start else first + newline + rest)])))
     finally:
         os.close(descriptor)
+
+
+def _open(path: str) -> int:
+    try:
+        return open_source(path)
+    except OSError as error:
+        raise Unreadable(path, error.strerror or str(error)) from error
 
 
 def _text(data: bytes) -> Text:

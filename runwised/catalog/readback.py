@@ -158,9 +158,9 @@ def _settled(slot: IndexSlot, number: int, row: Row) -> Row:
     return row._replace(step=slot.ask(lambda index: index.history.record_step(number)))
 
 
-def read_texts(slot: IndexSlot, source: int) -> Iterator[Text]:
-    """A source's console chunks, in file order. Raises Unreadable."""
-    yield from _texts(slot, source, 0, None)
+def read_texts(slot: IndexSlot, source: int, start: int = 0) -> Iterator[Text]:
+    """A source's console chunks from the `start`-th on, in file order. Raises Unreadable."""
+    yield from _texts(slot, source, start, None)
 
 
 def _texts(slot: IndexSlot, source: int, start: int, stop: int | None) -> Iterator[Text]:

@@ -5,31 +5,30 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from runwised.catalog.companions import console_changed_at
 from runwised.catalog.extras import SideConfigs, last_values, old_exit, without_bookkeeping
 from runwised.catalog.memory import Memory
-from runwised.catalog.named_run import NamedRun
-from runwised.catalog.output_log import find_output_log, goes_on_after
-from runwised.catalog.output_log import read_lines as read_lines_of_file
-from runwised.catalog.output_log import read_texts as read_texts_of_file
-from runwised.catalog.readback import read_lines, read_lines_between, read_records, read_rows, read_texts
+from runwised.catalog.printing_run import PrintingRun
+from runwised.catalog.readback import read_records, read_rows
 from runwised.catalog.segment import Segment
 from runwised.catalog.signs import LogSays, Signs
 from runwised.catalog.slot import HealedTable
 from runwised.catalog.stand_ins import find_stand_ins
-from runwised.formats.record import Alert, Definition, Exit, Row, Text
+from runwised.formats.record import Alert, Definition, Exit, Row
 from runwised.index.metadata import SourceState
 from runwised.index.run_index import IndexedRun
-from runwised.index.view import Condition, Line, Rewind, Source, Table
+from runwised.index.view import Condition, Mark, Rewind, Source, Table
 
 FOR_EVER = 1e300
 NOT_READ = Condition("unknown", "not read yet", None)
 
 
-class Run(NamedRun):
+class Run(PrintingRun):
     """See `runwised.index.view.RunView` for what the properties of that name say."""
 
     def __init__(self, root: str, segments: Sequence[Segment], signs: Signs) -> None:
@@ -119,7 +118,7 @@ class Run(NamedRun):
                 self._last = self.told.step, self.told.time
         return self._last
 
-    @property
+    @cached_property
     def created(self) -> float | None:
         """See `RunView`."""
         said = self.slot.ask(lambda index: index.created) if self.indexed else self.told.created
@@ -194,10 +193,14 @@ class Run(NamedRun):
     @property
     def config(self) -> Mapping[str, Any]:
         """See `RunView`."""
-        said = without_bookkeeping(self.slot.ask(lambda index: index.config) if self.indexed else self.told.config)
+        said = self._said_config
         if not self._is_wandb:
             return {**said, **self._beside()} if self._is_folder else said
         return said or without_bookkeeping(self._extras.config)
+
+    @cached_property
+    def _said_config(self) -> Mapping[str, Any]:
+        return without_bookkeeping(self.slot.ask(lambda index: index.config) if self.indexed else self.told.config)
 
     def _beside(self) -> Mapping[str, Any]:
         """The configuration that lies beside its log, as it was when the run was last looked at."""
@@ -205,7 +208,7 @@ class Run(NamedRun):
             self._side = SideConfigs(self.parts[-1].found.folder)
         return self._side.read(self.looks)
 
-    @property
+    @cached_property
     def _is_folder(self) -> bool:
         """Whether it bears the name of its folder: then what else lies there is its own."""
         found = self.parts[0].found
@@ -275,52 +278,26 @@ class Run(NamedRun):
         """See `RunView`. Raises Unreadable."""
         return read_records(self.slot, np.arange(max(start, 0), min(stop, self.history.total_rows)))
 
-    def console(self, *, newest_first: bool = False) -> Iterator[Line]:
-        """See `RunView`. Raises Unreadable."""
-        for part in reversed(self._starts) if newest_first else self._starts:
-            source, path = self._console(part)
-            if path is not None:
-                yield from read_lines_of_file(path, newest_first=newest_first)
-            elif source is not None:
-                yield from read_lines(self.slot, source, newest_first=newest_first)
-
-    def console_between(self, start: float, stop: float) -> Iterator[Line]:
-        """See `RunView`. Raises Unreadable."""
-        for part in self._starts:
-            source = None if part.is_console else self._source(part)
-            if source is not None:
-                yield from read_lines_between(self.slot, source, start, stop)
-
-    def texts(self) -> Iterator[Text]:
-        """See `RunView`. Raises Unreadable."""
-        for part in self._starts:
-            source, path = self._console(part)
-            if path is not None:
-                yield from read_texts_of_file(path)
-            elif source is not None:
-                yield from read_texts(self.slot, source)
+    @property
+    def heard(self) -> float | None:
+        """See `RunView`."""
+        table, last = self.history, 0.0
+        if self.indexed and table.row_count:
+            last = float(np.nan_to_num(table.times(table.row_count - 1, table.row_count)[0]))
+        elif not self.indexed:
+            last = self.told.time or 0.0
+        if not self._is_wandb:  # its log holds nothing but what the program itself says
+            last = max(last, self.newest.grown_at or 0.0) or self.newest.changed_at
+        return max(last, console_changed_at(self.newest.found.folder)) or None
 
     @property
-    def _starts(self) -> list[Segment]:
-        """What holds console lines, oldest first: of W&B's each folder (before 0.10 it kept two files in one)."""
-        if not self._is_wandb:
-            return [part for part in self.parts if part.is_console]
-        return list({part.found.folder: part for part in self.parts}.values())
-
-    def _console(self, part: Segment) -> tuple[int | None, str | None]:
-        """The segment's number as a source, and its ``output.log`` where that reaches further than the source."""
-        if part.is_console:
-            return None, part.path
-        source = self._source(part)
-        path = find_output_log(part.found.folder)
-        if path is None or source is None:
-            return source, path
-        last = next(read_lines(self.slot, source, newest_first=True), None)
-        return source, path if last is None or goes_on_after(path, last) else None
-
-    def _source(self, part: Segment) -> int | None:
-        read = self.slot.logs[: len(self.slot.offsets)]
-        return next((number for number, log in enumerate(read) if log.name == part.path), None)
+    def mark(self) -> Mark:
+        """See `RunView`."""
+        records = self.history.total_rows if self.indexed else -1
+        state, _, code, pid = self.current
+        return Mark(
+            records, self.step, "running" if state == "empty" and pid else state, code, self.segments, self.console_end
+        )
 
 
 def _final(exits: Sequence[Exit]) -> Exit | None:

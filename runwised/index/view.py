@@ -200,6 +200,27 @@ class Table(Protocol):
         """
 
 
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """How far a run was at some moment, in positions that stay what they are however its index is made."""
+
+    records: int
+    """Of its history, voided ones too; -1 while it was not indexed."""
+    step: int | None
+    state: str
+    """As its condition says, but for one that has only started and whose process lives: that runs."""
+    exit_code: int | None
+    segments: int
+    console: int
+    """See `RunView.console_end`."""
+
+
+class Past(NamedTuple):
+    """What a project's runs were like at some moment."""
+
+    marks: Mapping[str, Mark] | None
+    """By run id; None: nobody had looked at the project yet."""
+
+
 class Condition(NamedTuple):
     """What a run is doing, and how that is known."""
 
@@ -370,6 +391,21 @@ class RunView(Protocol):
 
     def records(self, start: int, stop: int) -> Iterator[tuple[int, Row]]:
         """Exact records in file order, [start, stop), voided ones too, read back from the sources."""
+
+    @property
+    def heard(self) -> float | None:
+        """Epoch seconds of the program's own last sign: its last row, or what it printed. System samples are none."""
+
+    @property
+    def console_end(self) -> int:
+        """Where the console of the newest segment ends now; negative where it is read from the log itself."""
+
+    def console_from(self, end: int) -> Iterator[Line]:
+        """Console lines of the newest segment behind a `console_end`; all of them where that was another's."""
+
+    @property
+    def mark(self) -> Mark:
+        """How far it is."""
 
     def console(self, *, newest_first: bool = False) -> Iterator[Line]:
         """Console lines, from the log or from output.log, whichever reaches further."""

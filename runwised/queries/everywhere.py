@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 
 from runwise_protocol.errors import Kind, RunwiseError
 
-from runwised.index.view import RunView
+from runwised.index.view import Past, RunView
 from runwised.queries.project import PlaceView, ProjectView
 from runwised.render.numbers import plural
 from runwised.render.untrusted import clean
@@ -67,6 +67,15 @@ class Everywhere:
         self.named: str | None = None
         self.labels = _labels([view.root for view in views.projects])
         self.notes = tuple(_notes(views, self.labels))
+
+    def cursor(self) -> str:
+        """None: a cursor is one of a project."""
+        return ""
+
+    def past(self, cursor: str) -> Past | None:
+        """None is known."""
+        del cursor
+        return None
 
 
 def home_of(run: RunView) -> ProjectView | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runwised.index.view import RunView
+from runwised.index.view import Past, RunView
 from runwised.queries.everywhere import Everywhere
 from runwised.queries.project import PlaceView, ProjectView
 from runwised.render.command import command
@@ -64,6 +64,14 @@ class NamedView:
     def notes(self) -> Sequence[str]:
         """See `ProjectView`."""
         return self._view.notes
+
+    def cursor(self) -> str:
+        """See `ProjectView`."""
+        return self._view.cursor()
+
+    def past(self, cursor: str) -> Past | None:
+        """See `ProjectView`."""
+        return self._view.past(cursor)
 
 
 def there(view: ProjectView) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from runwised.index.view import RunView
+from runwised.index.view import Past, RunView
 from runwised.settings import RunwiseConfig
 
 
@@ -95,3 +95,9 @@ class ProjectView(Protocol):
     @property
     def notes(self) -> Sequence[str]:
         """One line each for what is unusual: a root that does not answer, a cache that cannot be written …"""
+
+    def cursor(self) -> str:
+        """The cursor that stands for what all runs are like now."""
+
+    def past(self, cursor: str) -> Past | None:
+        """What they were like when a cursor was given; None: it is not known, or no more."""
