@@ -53,7 +53,7 @@ def main() -> None:
 
 def answer(argv: list[str]) -> int:
     """Answer one command line on stdout, in the quickest way there is. Raises OSError when that cannot be written."""
-    status = None
+    status, said = None, ""
     if not (os.environ.get("RUNWISE_NO_DAEMON") or "_RUNWISE_COMPLETE" in os.environ):
         folder = runtime_folder()
         try:
@@ -65,8 +65,8 @@ def answer(argv: list[str]) -> int:
         if connection is None and _is_question(argv):
             connection, status = _start()
         if connection is not None:
-            status = _ask(connection, folder, argv)
-    return _ask_in_full(argv) if status is None else status
+            status, said = _ask(connection, folder, argv)
+    return _ask_in_full(argv, said) if status is None else status
 
 
 def _is_question(argv: list[str]) -> bool:
@@ -88,12 +88,13 @@ def _start() -> tuple[socket | None, int | None]:
         return None, _complain(str(error), error.kind.exit_status)
 
 
-def _ask_in_full(argv: list[str]) -> int:
+def _ask_in_full(argv: list[str], said: str) -> int:
+    """`said`: the last sign of life of a daemon that went away before it answered."""
     from runwise_cli.app import main as full
 
     sys.stdout = sys.stdout or os.fdopen(1, "w")  # where it was closed, writing must fail in the usual way
     sys.stderr = sys.stderr or os.fdopen(2, "w")
-    status = full(argv)
+    status = full(argv, said)
     sys.stdout.flush()
     return status
 
@@ -128,36 +129,41 @@ def _number(text: str | None, default: int) -> int:
     return int(text) if text and text.isdecimal() and len(text) < 10 else default
 
 
-def _ask(connection: socket, folder: str, argv: list[str]) -> int | None:
-    """The exit status, the answer written as it came; None: nothing was written, the question is not this easy."""
+def _ask(connection: socket, folder: str, argv: list[str]) -> tuple[int | None, str]:
+    """The exit status, the answer written as it came; None: nothing was written, the question is not this easy.
+
+    With it the daemon's last sign of life, where it went away.
+    """
     try:
         connection.sendall(_request(argv))
     except BlockingIOError:
-        return _complain(_not_responding(folder), UNREACHABLE)
+        return _complain(_not_responding(folder), UNREACHABLE), ""
     except (OSError, ValueError):
-        return None
+        return None, ""
     frames = Frames(REPLY_CAP)
-    begun = False
+    begun, said = False, b""
     while True:
         try:
             data = connection.recv(1 << 16)
             whole = frames.feed(data)
         except BlockingIOError:
-            return _complain(_not_responding(folder), UNREACHABLE)
+            return _complain(_not_responding(folder), UNREACHABLE), ""
         except (OSError, FrameError):
             break
         if not data:
             break
         for kind, payload in whole:
             if kind == EXIT:
-                return payload[0]
+                return payload[0], ""
             if kind in (OUT, ERR):
                 _write(1 if kind == OUT else 2, payload)
                 begun = True
-            elif kind != ALIVE and not begun:
-                return None
+            elif kind == ALIVE:
+                said = payload
+            elif not begun:
+                return None, ""
     message = "error: the daemon went away in the middle of the answer\nhint: ask again"
-    return _complain(message, UNREACHABLE) if begun else None
+    return (_complain(message, UNREACHABLE), "") if begun else (None, said.decode(errors="replace"))
 
 
 def _write(descriptor: int, data: bytes) -> None:

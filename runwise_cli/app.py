@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,15 +26,19 @@ from runwise_cli import daemon
 from runwise_cli.ask import ask
 from runwise_cli.demo import demo
 from runwise_cli.init import init, init_auto
+from runwise_cli.watch import watch
 
 _FIRST_CLAUSE = re.compile(r"[.:;](?:\s|$)| \(")
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run one command line (the words after ``runwise``); its answer goes to stdout. The exit status."""
+def main(argv: Sequence[str], said: str = "") -> int:
+    """Run one command line (the words after ``runwise``); its answer goes to stdout. The exit status.
+
+    `said`: see `runwise_cli.ask.ask`.
+    """
     if sys.stdout is None:  # closed by who started us; the lane has put something else at its number
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - open as long as we run
-    app = command_line(ask)
+    app = command_line(partial(ask, said=said))
     try:
         _known_command(app, argv)
         return int(app(argv or ["list"], prog_name="runwise", standalone_mode=False) or 0)
@@ -59,7 +64,8 @@ def command_line(answer: Callable[[Parsed], int]) -> typer.Typer:
         app.command(query.command, help=text, short_help=_FIRST_CLAUSE.split(text)[0])(_command(query, answer))
     app.command("demo")(_demo)
     app.command("init")(_init)
-    app.command("status", help="Tell how the daemon is.")(_told(daemon.status))
+    app.command("watch")(_watch)
+    app.command("status", help="Tell how the daemon is, what it watches, and how.")(_told(daemon.status))
     app.add_typer(_daemon_commands(), name="daemon", help="Start or stop the background process that answers.")
     return app
 
@@ -97,6 +103,13 @@ def _options(
 def _demo() -> int:
     """Show the way from the list to the rows, on a small project that ships with runwise."""
     return demo()
+
+
+def _watch(
+    runs: Annotated[list[str] | None, typer.Argument(help="Runs; all that go on when left out.")] = None,
+) -> int:
+    """Watch runs until they end: their lines kept fresh at a terminal, one line for each change in a pipe."""
+    return watch(runs or ())
 
 
 def _init(

@@ -12,8 +12,12 @@ from runwise_protocol.messages import Lane
 from runwise_protocol.query import Look, Where
 
 
-def ask(parsed: Parsed) -> int:
-    """Answer one command line. The exit status. Raises RunwiseError, and OSError when stdout cannot be written."""
+def ask(parsed: Parsed, said: str = "") -> int:
+    """Answer one command line. The exit status. Raises RunwiseError, and OSError when stdout cannot be written.
+
+    `said`: what a daemon last said of it that went away, see `runwise_protocol.query.Query.resumed`.
+    """
+    parsed = parsed._replace(query=parsed.query.resumed(said)) if said else parsed
     with Client.connect() as client:
         return write(client, parsed, here())
 

@@ -28,6 +28,8 @@ class Client:
         self._channel: Channel | None = None
         self._frames = frames.Frames(frames.REPLY_CAP)
         self._whole: list[Frame] = []
+        self._said = ""
+        """Payload of the daemon's last sign of life."""
         self.version = ""
         """Version of the daemon."""
 
@@ -52,14 +54,12 @@ class Client:
 
     def ask(self, query: Query, *, look: Look | None = None, where: Where | None = None) -> Reply:
         """The typed answer, of the type that `query.reply` names; its `str()` is the text."""
-        ask = messages.encode_ask(messages.Ask.of(query, look, where or here()))
-        frame = self._request(frames.ASK, ask)
+        frame = self._ask(frames.ASK, query, look, where)
         return _read(frame, frames.ANSWER, lambda payload: messages.decode_answer(payload, query)[0])
 
     def write(self, query: Query, look: Look | None, where: Where | None, out: BinaryIO) -> int:
         """Write the answer's text to `out` as it comes; gives the exit status. Raises OSError when `out` does."""
-        ask = messages.encode_ask(messages.Ask.of(query, look, where or here()))
-        frame = self._request(frames.WRITE, ask)
+        frame = self._ask(frames.WRITE, query, look, where)
         try:
             while frame[0] == frames.OUT:
                 out.write(frame[1])
@@ -74,11 +74,25 @@ class Client:
         """What the daemon says to ``ping``, ``status``, ``stop`` or ``demo``, whatever its version."""
         return _read(self._request(frames.CONTROL, verb.encode()), frames.STATE, messages.decode_state)
 
-    def _request(self, kind: int, payload: bytes) -> Frame:
-        """The first frame of the answer."""
+    def _ask(self, kind: int, query: Query, look: Look | None, where: Where | None) -> Frame:
+        """The first frame of the answer. A question that waits for something outlives any number of daemons."""
+        where = where or here()
+        left = query
+
+        def resume() -> bytes | None:
+            nonlocal left
+            before, left = left, left.resumed(self._said)
+            return None if left is before else messages.encode_ask(messages.Ask.of(left, look, where))
+
+        return self._request(kind, messages.encode_ask(messages.Ask.of(query, look, where)), resume)
+
+    def _request(self, kind: int, payload: bytes, resume: Callable[[], bytes | None] = lambda: None) -> Frame:
+        """The first frame of the answer. `resume` says what to ask of the next daemon where that is something else."""
         if len(payload) > frames.REQUEST_CAP:
             raise RunwiseError(Kind.USAGE, f"a question of {len(payload)} bytes; {frames.REQUEST_CAP} are allowed")
-        for _ in range(2):
+        endings = 0
+        while endings < 2:
+            self._said = ""
             channel = self._channel or self._open()
             if kind != frames.CONTROL and self.version != __version__:
                 message = f"the daemon is version {self.version}, this is {__version__}"
@@ -87,6 +101,8 @@ class Client:
             if frame is not None:
                 return frame
             self.close()
+            left = resume()
+            endings, payload = (endings + 1, payload) if left is None else (0, left)
         raise RunwiseError(Kind.UNREACHABLE, "the daemon ended twice without an answer", f"see {launch.log_path()}")
 
     def _open(self) -> Channel:
@@ -139,6 +155,7 @@ class Client:
             frame = self._whole.pop(0)
             if frame[0] != frames.ALIVE:
                 return frame
+            self._said = frame[1].decode(errors="replace")
 
 
 def here() -> Where:

@@ -11,7 +11,7 @@ has a description and, where they make sense, bounds. How a field is spelled on 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -24,6 +24,11 @@ class Reply(msgspec.Struct, kw_only=True, dict=True):
 
     def __str__(self) -> str:
         return str(self.__dict__.get("text", ""))
+
+    @property
+    def exit_status(self) -> int:
+        """What a command exits with that gives this answer."""
+        return 0
 
 
 R = TypeVar("R", bound=Reply)
@@ -71,6 +76,16 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     reply: ClassVar[type[Reply]]
     budget: ClassVar[int]
     """Tokens an answer in text may cost unless the caller says otherwise."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds it waits for something to happen, at most."""
+        return 0.0
+
+    def resumed(self, said: str) -> Self:
+        """What is left to be asked when the daemon went away; `said`: its last sign of life, ``CURSOR SECONDS``."""
+        del said
+        return self
 
 
 Form: TypeAlias = Literal["text", "md", "csv", "json", "jsonl"]

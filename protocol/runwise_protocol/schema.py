@@ -30,7 +30,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     least: int | None
     most: int | None
     """Bounds of a whole number; of a text, `most` is its length."""
-    pattern: bool
+    pattern: str
+    """What a text must match; empty: anything."""
     help: str
 
     @property
@@ -107,7 +108,7 @@ def _parameter(field: inspect.Field) -> Parameter:
         choices=tuple(str(value) for value in getattr(single, "values", ())),
         least=getattr(single, "ge", None),
         most=getattr(single, "le", getattr(single, "max_length", None)),
-        pattern=getattr(single, "pattern", None) is not None,
+        pattern=getattr(single, "pattern", None) or "",
         help=help_text,
     )
 

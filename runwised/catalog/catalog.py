@@ -6,7 +6,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from runwised.catalog.annotations import NotKept, Overlay
+from runwised.catalog.attention import Attention
+from runwised.catalog.changes import Follower
 from runwised.catalog.everything import Everything, KnownProjects, is_found_alone
 from runwised.catalog.growth import INLINE_BYTES, NEW_SHARE, Growth
 from runwised.catalog.holdings import SWEEP_SECONDS, Holdings, Project
+from runwised.catalog.ledger import Ledger
+from runwised.catalog.mounts import Mounts
 from runwised.catalog.named import locate_named
 from runwised.catalog.pace import Pace
 from runwised.catalog.place import Place, Settings, Settled, locate
@@ -25,11 +30,13 @@ from runwised.catalog.processes import Holders
 from runwised.catalog.run import Run
 from runwised.catalog.saving import Saving
 from runwised.catalog.stores import close_idle_stores, close_stores
-from runwised.catalog.watch import follow
+from runwised.catalog.watch import CALM, MOST_FOLDERS, QUICK, Beat, follow
 from runwised.index.view import Annotation
 
 _log = logging.getLogger(__name__)
 
+LEDGER = "ledger"
+"""Name of the file that cursors are looked up in."""
 VIEW_SECONDS = 0.75
 """What a first look at a project may take; what is not read by then follows in the background."""
 AGAIN_SECONDS = 0.15
@@ -44,12 +51,16 @@ FORGET_SECONDS = 3600.0
 """A project nobody asked about for this long is not kept warm any more."""
 MOST_NAMED = 32
 """Files and folders that questions named and that are kept warm."""
+SLICES = 6
+"""The background looks at one in so many of the runs that are over, while nobody waits: a question looks at all."""
+LINGER_SECONDS = 30.0
+"""Who waited once soon waits again: to watch otherwise costs more than to go on."""
 REST = 20
 """The background rests this many times as long as a look took."""
 
 
 class Catalog:
-    """All projects. `cache` is the folder for sidecars, `state` for what the user says; None: kept in memory."""
+    """All projects. `cache` is the folder for sidecars, `state` for what no log says; None: both stay in memory."""
 
     def __init__(
         self,
@@ -69,13 +80,19 @@ class Catalog:
         self._growth = Growth(cache, workers or os.cpu_count() or 1, inline_bytes, self._owe)
         self._growth.store.prepare()
         self._saving = Saving(self._growth)
+        self._mounts = Mounts()
+        self._attention = Attention(self._projects.values, self._mounts)
+        self._watched: frozenset[str] = frozenset()
+        """Folders whose changes are reported."""
+        self._ledger = Ledger(state / LEDGER if state else None)
         self._stir = anyio.Event()
         self._refolder = anyio.Event()
+        self._quick_until = 0.0
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Index, sweep, watch and save until cancelled."""
         async with anyio.create_task_group() as tasks:
-            for work in (self._growth.ingest.run, self._freshen, self._tidy, self._follow):
+            for work in (self._growth.ingest.run, self._freshen, self._tidy, self._follow, self._attention.run):
                 tasks.start_soon(_steadily, work)
             task_status.started()
 
@@ -143,7 +160,7 @@ class Catalog:
         holdings = self._projects.get(settled.place)
         if holdings is None:
             overlay = Overlay(None if settled.place.only else self._state, settled.place.root)
-            holdings = Holdings(settled.place, self._holders, self._growth, self._clock, overlay)
+            holdings = Holdings(settled.place, self._holders, self._growth, self._ledger, self._clock, overlay)
             self._projects[settled.place] = holdings
             self._bound()
             self._refolder.set()
@@ -175,6 +192,17 @@ class Catalog:
                 await holdings.refresh(AGAIN_SECONDS)
         return holdings.project()._replace(named=project.named)
 
+    @contextmanager
+    def follow(self, project: Project, run_ids: Iterable[str] | None) -> Iterator[Follower]:
+        """Be woken when one of these runs changes, or any of the project (None); they are looked at closely then."""
+        with project.holdings.changes.follow(run_ids) as follower:
+            self._refolder.set()
+            try:
+                yield follower
+            finally:
+                self._quick_until = time.monotonic() + LINGER_SECONDS
+                self._refolder.set()
+
     def repair(self, run: Run) -> None:
         """The run's index is not to be trusted: make it anew from the sources."""
         run.slot.clear()
@@ -200,6 +228,7 @@ class Catalog:
         """Save what is worth saving, and give all files back."""
         await self._saving.tidy(self._runs(), at_once=True)
         self._growth.store.close()
+        self._ledger.close()
         await anyio.to_thread.run_sync(close_stores)
 
     def _runs(self) -> list[Run]:
@@ -208,6 +237,8 @@ class Catalog:
     def _owe(self, run: Run) -> None:
         for holdings in self._projects.values():
             holdings.owe(run)
+            if holdings.changes.follows(run.id):
+                self._stir.set()
 
     async def _index(self, run: Run) -> None:
         """Index one run here when it is short or nobody else does it, else wait for the next a worker has done."""
@@ -230,11 +261,11 @@ class Catalog:
             self._stir = anyio.Event()
             started = time.perf_counter()
             for place, holdings in list(self._projects.items()):
-                if time.monotonic() - holdings.asked_at > FORGET_SECONDS:
+                if time.monotonic() - holdings.asked_at > FORGET_SECONDS and not holdings.changes.any:
                     await self._saving.tidy(holdings.runs, at_once=True)
                     self._projects.pop(place)
                     continue
-                await holdings.refresh(BACKGROUND_SECONDS)
+                await holdings.refresh(BACKGROUND_SECONDS, slices=1 if holdings.changes.any else SLICES)
                 while holdings.is_behind:
                     await holdings.catch_up(BACKGROUND_SECONDS)
             self._refolder.set()
@@ -250,20 +281,31 @@ class Catalog:
     async def _follow(self) -> None:
         """Watch the folders where runs are or may begin, and those of running runs."""
         while True:
-            folders = self._folders()
+            folders, beat = self._to_watch()
+            self._watched = frozenset(folders)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(follow, folders, self._heed)
-                while self._folders() == folders:
+                tasks.start_soon(follow, folders, self._heed, beat, self._heed_all)
+                while self._to_watch() == (folders, beat):
                     self._refolder = anyio.Event()
-                    await self._refolder.wait()
+                    with anyio.move_on_after(LINGER_SECONDS if beat is QUICK else math.inf):
+                        await self._refolder.wait()
                 tasks.cancel_scope.cancel()
 
-    def _folders(self) -> list[str]:
+    def _to_watch(self) -> tuple[list[str], Beat]:
+        """The folders, those first whose runs somebody waits for, and how quickly events are handed on."""
         roots = [folder for place in self._projects for folder in place.wandb_dirs]
         running = [folder for holdings in self._projects.values() for folder in holdings.running]
-        return list(dict.fromkeys(roots + running))
+        folders = dict.fromkeys([*self._attention.folders(), *roots, *running])
+        reporting = [folder for folder in folders if self._mounts.reports(folder)]
+        is_quick = self._attention.is_wanted or time.monotonic() < self._quick_until
+        return sorted(reporting[:MOST_FOLDERS]), QUICK if is_quick else CALM
+
+    def _heed_all(self) -> None:
+        self._attention.heed_all()
+        self._stir.set()
 
     def _heed(self, paths: set[str]) -> None:
+        self._attention.heed(paths)
         if any(path.endswith(".wandb") or os.path.isdir(path) for path in paths):
             self._stir.set()
 

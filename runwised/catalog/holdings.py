@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import anyio
 import anyio.to_thread
 
 from runwised.catalog.annotations import Overlay
+from runwised.catalog.changes import Changes
 from runwised.catalog.discover import Discovery, Found
 from runwised.catalog.grouping import group, label, may_be_several, part_linked
 from runwised.catalog.growth import NEW_SHARE, Growth
+from runwised.catalog.ledger import Ledger
 from runwised.catalog.loose import Looked
 from runwised.catalog.pace import Pace
 from runwised.catalog.place import Place, Settled
-from runwised.catalog.processes import Holders
+from runwised.catalog.processes import Holders, lives
 from runwised.catalog.run import Run
 from runwised.catalog.segment import Segment
 from runwised.catalog.signs import Signs
 from runwised.formats import choose
 from runwised.formats.record import NO_HINTS, Hints
+from runwised.index.view import Mark, Past
 from runwised.settings import RunwiseConfig
 
 SWEEP_SECONDS = 10.0
@@ -30,6 +33,8 @@ SLACK_SECONDS = 1.0
 AT_ONCE = 4
 """Runs that are read into at once: disks answer several requests in hardly more time than one."""
 MOST_NOTES = 3
+REST = 20
+"""Looking for new runs rests this many times as long as it took."""
 
 
 class Project(NamedTuple):
@@ -51,12 +56,26 @@ class Project(NamedTuple):
         """Where logs are looked for, what was found there and what was passed over."""
         return self.holdings.places()
 
+    def cursor(self) -> str:
+        """See `ProjectView`."""
+        return self.holdings.cursor()
+
+    def past(self, cursor: str) -> Past | None:
+        """See `ProjectView`."""
+        return self.holdings.past(cursor)
+
 
 class Holdings:
     """The runs of one project."""
 
     def __init__(
-        self, place: Place, holders: Holders, growth: Growth, clock: Callable[[], float], overlay: Overlay
+        self,
+        place: Place,
+        holders: Holders,
+        growth: Growth,
+        ledger: Ledger,
+        clock: Callable[[], float],
+        overlay: Overlay,
     ) -> None:
         self.place = place
         self.overlay = overlay
@@ -67,10 +86,14 @@ class Holdings:
         self.running: tuple[str, ...] = ()
         """Folders of the runs that are running."""
         self.asked_at = time.monotonic()
+        self.changes = Changes()
+        self.looked_at = 0.0
+        """When all its logs were last looked at, on the monotonic clock."""
         self._lock = anyio.Lock()
         self._discovery = Discovery(place, _recognise)
         self._holders = holders
         self._growth = growth
+        self._ledger = ledger
         self._clock = clock
         self._found: list[Found] = []
         self._segments: dict[str, Segment] = {}
@@ -78,7 +101,13 @@ class Holdings:
         """Runs about which something may still change without a change of their files."""
         self._due: dict[Run, None] = {}
         """Runs that are not what is on disk, as far as is known."""
+        self._unnoted: set[Run] = set()
+        """Runs that are not what the ledger says, as far as is known."""
         self._swept_at = 0.0
+        self._admits_at = 0.0
+        self._turn = 0
+        self._refreshed_from = 0.0
+        """When the last look at all logs began, on the monotonic clock."""
         self._hints = NO_HINTS
 
     @property
@@ -97,6 +126,11 @@ class Holdings:
             self._due[run] = None
             self._open[run] = None
 
+    def alive(self) -> list[Run]:
+        """The runs about which something may still change without a change of their files: those that go on, above
+        all."""
+        return list(self._open)
+
     def project(self) -> Project:
         """The runs as they are, for one question."""
         self.overlay.refresh()
@@ -106,11 +140,33 @@ class Holdings:
             root=self.place.root,
             now=self._clock(),
             config=self.settings.config,
-            runs=tuple(run for run in self.runs if self.place.only or not run.says_nothing),
+            runs=tuple(run for run in self.runs if self._is_told(run)),
             unindexed=unindexed,
             notes=tuple(self._notes()),
             holdings=self,
         )
+
+    def _is_told(self, run: Run) -> bool:
+        """Whether questions see it."""
+        return bool(self.place.only) or not run.says_nothing
+
+    def cursor(self) -> str:
+        """The cursor that stands for what all runs are like now. Costs as much as runs changed since the last one."""
+        unnoted, self._unnoted = self._unnoted, set()
+        if not unnoted:
+            return self._ledger.note(self._name, {})
+        known = self._ledger.names(self._name)
+        gone: dict[str, Mark | None] = dict.fromkeys(known - {run.id for run in self.runs})
+        told = (run for run in self.runs if (run in unnoted or run.id not in known) and self._is_told(run))
+        return self._ledger.note(self._name, {**gone, **{run.id: run.mark for run in told}})
+
+    def past(self, cursor: str) -> Past | None:
+        """What its runs were like when a cursor was given."""
+        return self._ledger.past(self._name, cursor)
+
+    @property
+    def _name(self) -> str:
+        return self.place.logs_dirs[0] if self.place.only else self.place.root
 
     def places(self) -> list[Looked]:
         """Where logs are looked for; see `Discovery.places`."""
@@ -126,11 +182,20 @@ class Holdings:
             notes.append(self._growth.store.note)
         return notes
 
-    async def refresh(self, seconds: float, share: float = NEW_SHARE) -> None:
-        """Look at every log, and read what is new, as far as the time allows: a whole log only in this share of it."""
+    async def refresh(self, seconds: float, share: float = NEW_SHARE, *, slices: int = 1) -> None:
+        """Look at every log, and read what is new, as far as the time allows: a whole log only in this share of it.
+
+        Who came before somebody else's look began, and waited for it, has what it found. With `slices` only one
+        in so many of the runs that are over is looked at, the others in the next calls.
+        """
+        came = time.monotonic()
         async with self._lock:
-            now = self._clock()
-            await self._look(Pace(seconds), now)
+            if self._refreshed_from > came and not self._due:
+                return
+            began, now = time.monotonic(), self._clock()
+            await self._look(Pace(seconds), now, slices)
+            if slices == 1:
+                self._refreshed_from = began
             if self._due:
                 await self._bring_up(Pace(seconds), share)
             await self._settle(Pace(seconds), now)
@@ -142,9 +207,37 @@ class Holdings:
             if not self._due:
                 await self._settle(Pace(seconds), self._clock())
 
-    async def _bring_up(self, pace: Pace, share: float = NEW_SHARE) -> None:
-        """Work on what is due: first what has an index already, then the newest."""
-        due = sorted(self._due, key=lambda run: not run.slot.filled)
+    async def admit(self, seconds: float) -> None:
+        """Take in the runs that have begun, and nothing else."""
+        began = time.monotonic()
+        if began < self._admits_at:
+            return
+        async with self._lock:
+            began = time.monotonic()
+            found = self._discovery.look(deep=False)
+            self._admits_at = time.monotonic() + REST * (time.monotonic() - began)
+            if found is self._found:
+                return
+            now, before = self._clock(), set(self.runs)
+            await self._match(found, now, Pace(seconds))
+            new = [run for run in self.runs if run not in before]
+            await self._bring_up(Pace(seconds), 1.0, new)
+            await self._settle(Pace(seconds), now, new)
+
+    async def attend(self, runs: Sequence[Run], seconds: float) -> None:
+        """Look at these runs alone, and read what is new of them, as far as the time allows."""
+        async with self._lock:
+            now = self._clock()
+            kept = [run for run in runs if run in self.runs]
+            changed = [run for run in kept if run.look(now) or run.is_due_again or run in self._due]
+            self._due.update(dict.fromkeys(changed))
+            await self._bring_up(Pace(seconds), 1.0, changed)
+            gone = [run for run in kept if run.current.pid is not None and not lives(run.current.pid)]
+            await self._settle(Pace(seconds), now, {*changed, *gone})
+
+    async def _bring_up(self, pace: Pace, share: float = NEW_SHARE, runs: Iterable[Run] | None = None) -> None:
+        """Work on what is due, or on these runs: first what has an index already, then the newest."""
+        due = sorted(self._due if runs is None else runs, key=lambda run: not run.slot.filled)
         before: dict[Run, list[object]] = {}
         for start in range(0, len(due), AT_ONCE):
             some = due[start : start + AT_ONCE]
@@ -158,13 +251,19 @@ class Holdings:
         if any(_order(run) != order for run, order in before.items()):
             self._regroup()
 
+    def _tell(self, run: Run) -> None:
+        """It is not what it was."""
+        self._unnoted.add(run)
+        self.changes.tell(run.id)
+
     async def _bring_up_one(self, run: Run, pace: Pace, share: float) -> None:
         done = await self._growth.bring_up(run, pace, share)
         run.changed()
+        self._tell(run)
         if done:
             self._due.pop(run, None)
 
-    async def _look(self, pace: Pace, now: float) -> None:
+    async def _look(self, pace: Pace, now: float, slices: int) -> None:
         self._heed_hints()
         deep = time.monotonic() - self._swept_at > SWEEP_SECONDS - SLACK_SECONDS
         found = self._discovery.look(deep=deep)
@@ -172,7 +271,9 @@ class Holdings:
             self._swept_at = time.monotonic()
         if found is not self._found:
             await self._match(found, now, pace)
-        for run in self.runs:
+        self.looked_at = time.monotonic()
+        self._turn = (self._turn + 1) % slices
+        for run in [run for at, run in enumerate(self.runs) if at % slices == self._turn or run in self._open]:
             if run.look(now) or run.is_due_again:
                 self._due[run] = None
                 for part in run.parts:
@@ -233,6 +334,8 @@ class Holdings:
         self.runs = tuple(sorted(runs, key=lambda run: -run.newest.started))
         self._open = dict.fromkeys(self.runs)
         label(self.runs)
+        for run in before ^ after:
+            self._tell(run)
 
     def _run(self, parts: list[Segment], known: Run | None) -> Run:
         if known is not None and known.parts == parts:
@@ -244,12 +347,16 @@ class Holdings:
             run.take_over(known)
         return run
 
-    async def _settle(self, pace: Pace, now: float) -> None:
-        unsettled = [run for run in self._open if not run.is_settled(now)]
+    async def _settle(self, pace: Pace, now: float, runs: Iterable[Run] | None = None) -> None:
+        """Work out what these runs are doing, or all of which that is not certain."""
+        unsettled = [run for run in (self._open if runs is None else runs) if not run.is_settled(now)]
         if unsettled and self._holders.stale:
             await anyio.to_thread.run_sync(self._holders.look)
         for run in unsettled:
+            before = run.current
             run.settle(now)
+            if (run.current.state, run.current.pid) != (before.state, before.pid):  # one without data may die, too
+                self._tell(run)
             await pace.breathe()
         self._open = {run: None for run in self._open if not run.is_over}
         self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")

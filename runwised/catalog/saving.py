@@ -74,7 +74,8 @@ class Saving:
 
     async def _save_kept(self, run: Run) -> None:
         """The cache can be written again: put there what was kept in memory."""
-        kept, path = run.slot.kept, self._growth.sidecar_path(run)
+        kept = run.slot.kept
+        path = self._growth.sidecar_path(run) if kept is not None else None
         if kept is None or not path or not await anyio.to_thread.run_sync(self._growth.store.write, path, [kept.data]):
             return
         if run.slot.kept is kept:

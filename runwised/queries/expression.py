@@ -40,6 +40,7 @@ from runwised.index.view import RunView
 from runwised.queries.board import side_of
 from runwised.queries.glance import best, latest, names_of, stats_of
 from runwised.queries.keysel import direction, select
+from runwised.queries.liveness import lives
 from runwised.queries.project import ProjectView
 from runwised.queries.tabular import flat
 from runwised.render.layout import short
@@ -59,19 +60,26 @@ _WORDS = {True: "true", False: "false", None: "null"}
 _MISSING = object()
 
 
-def holds(tree: Expression, run: RunView, view: ProjectView) -> bool | None:
-    """Whether the condition holds; None where a value is missing. The tree has passed `check`."""
+def holds(
+    tree: Expression, run: RunView, view: ProjectView, has_come: Callable[[Waiting], bool] | None = None
+) -> bool | None:
+    """Whether the condition holds; None where a value is missing. The tree has passed `check`.
+
+    `has_come` says of what is waited for whether it has come to pass; without it such a clause makes no sense.
+    """
     if isinstance(tree, Comparison):
         return _compared(tree.op, value(tree.left, run, view), value(tree.right, run, view))
     if isinstance(tree, Not):
-        inner = holds(tree.inner, run, view)
+        inner = holds(tree.inner, run, view, has_come)
         return None if inner is None else not inner
     if isinstance(tree, Waiting):
-        raise _only_waited_for(tree)
+        if has_come is None:
+            raise _only_waited_for(tree)
+        return has_come(tree)
     decisive = isinstance(tree, Or)
     found: bool | None = not decisive
     for clause in tree.clauses:
-        said = holds(clause, run, view)
+        said = holds(clause, run, view, has_come)
         if said is decisive:
             return decisive
         found = None if said is None else found
@@ -135,7 +143,7 @@ def _only_waited_for(clause: Waiting) -> RunwiseError:
 
 def _property(name: str, run: RunView, now: float) -> Value:
     if name == "state":
-        return run.condition.state
+        return "running" if lives(run) else run.condition.state
     if name == "tag":
         return tuple(run.tags)
     if name == "age":

@@ -27,8 +27,10 @@ from runwised.catalog.slot import IndexLostError
 from runwised.queries.annotate import change
 from runwised.queries.everywhere import Everywhere, no_such_project, several_projects
 from runwised.queries.local import check, no_log, not_there
+from runwised.queries.patience import AnyPatience
 from runwised.queries.resolve import resolve
-from runwised.queries.respond import Written, needed, respond
+from runwised.queries.respond import Written, needed, patience, respond
+from runwised.server.dispatch import Say, nothing_to_say
 
 EVERYWHERE_SECONDS = 3.0
 """Longest wait for the indexes of runs of all projects."""
@@ -44,20 +46,23 @@ class Answers:
         self._catalog = catalog
         self._cache = cache
 
-    async def ask(self, query: Query, look: Look, where: Where) -> Written:
-        """Answer from what is on disk now. Raises RunwiseError."""
+    async def ask(self, query: Query, look: Look, where: Where, say: Say = nothing_to_say) -> Written:
+        """Answer from what is on disk now, or once what the query waits for has happened. Raises RunwiseError."""
         try:
-            return await self._ask(query, look, where)
+            return await self._ask(query, look, where, say)
         except _FINDINGS as error:
             raise _told(error) from error
 
-    async def _ask(self, query: Query, look: Look, where: Where) -> Written:
+    async def _ask(self, query: Query, look: Look, where: Where, say: Say) -> Written:
         if isinstance(query, ListRuns) and query.all:
             return await self._respond_everywhere(query, look)
         view = await self._view(query, where)
         if isinstance(query, Annotate):
             run = resolve(query.run, view)
             view = await self._catalog.annotate(view, run.id, change(query, run))
+        patient = patience(query)
+        if patient is not None:
+            query, view = await self._until(query, view, patient, say)
         try:
             return await self._respond(query, view, look)
         except IndexLostError:
@@ -81,6 +86,24 @@ class Answers:
             return await self._catalog.view(where.cwd, where.environ)
         except NoProject as error:
             raise RunwiseError(Kind.NOT_FOUND, error.reason, f"runwise {query.command} PATH") from error
+
+    async def _until(self, query: Query, view: Project, patient: AnyPatience, say: Say) -> tuple[Query, Project]:
+        """The question as it is to be answered, and the runs, once there is something to answer or the time is over."""
+        ends = anyio.current_time() + query.patience
+        first = needed(query, view)
+        view = await self._catalog.indexed(view, first.runs, query.patience, if_short=first.if_short)
+        if patient.is_over(query, view):
+            return query, view
+        cursor = view.cursor()
+        query = patient.from_cursor(query, cursor)
+        say(lambda: f"{cursor} {ends - anyio.current_time():.1f}".encode())
+        with self._catalog.follow(view, patient.runs(query, view)) as follower:
+            while (left := ends - anyio.current_time()) > 0 and not patient.is_over(query, view):
+                again = patient.again(query, view)
+                with anyio.move_on_after(left if again is None else min(left, again)):
+                    await follower.changed()
+                view = view.holdings.project()
+        return query, view
 
     async def _respond(self, query: Query, view: Project, look: Look) -> Written:
         first = needed(query, view)

@@ -27,7 +27,7 @@ CHUNK_SECONDS = 0.005
 MOST_BYTES = 1 << 20
 """Most of a stream in one frame."""
 ANSWER_SECONDS = 600
-"""Longest wait for an answer."""
+"""Longest wait for an answer, beside what the question itself wants to wait."""
 
 T = TypeVar("T")
 _ME = {"version": __version__, "pid": os.getpid()}
@@ -35,6 +35,15 @@ _log = logging.getLogger(__name__)
 
 Send: TypeAlias = Callable[[int, bytes], Awaitable[None]]
 """Sends one frame; waits until the other side has taken it."""
+
+
+Say: TypeAlias = Callable[[Callable[[], bytes]], None]
+"""Takes what gives the payload of the signs of life from now on, see WIRE.md."""
+
+
+def nothing_to_say(payload: Callable[[], bytes]) -> None:
+    """For askers that see no signs of life."""
+    del payload
 
 
 class Written(Protocol):
@@ -56,8 +65,11 @@ class Written(Protocol):
 class Engine(Protocol):
     """What answers questions, behind the socket."""
 
-    async def ask(self, query: Query, look: Look, where: Where) -> Written:
-        """Answer. Raises RunwiseError, and so may the chunks of what it gives."""
+    async def ask(self, query: Query, look: Look, where: Where, say: Say) -> Written:
+        """Answer. Raises RunwiseError, and so may the chunks of what it gives.
+
+        `say` is for an answer that may be long in coming: what it is given is asked for each sign of life.
+        """
 
     def status(self) -> dict[str, Any]:
         """How it is, for a person; JSON."""
@@ -90,11 +102,11 @@ class Dispatcher:
         """Time since the last answer was given; 0 while one is being worked on."""
         return 0.0 if self._answering else time.monotonic() - self._last
 
-    async def answer(self, request: Request, send: Send) -> None:
+    async def answer(self, request: Request, send: Send, say: Say = nothing_to_say) -> None:
         """Send what answers the request. Raises Gone when the other side does not take it."""
         self._answering += 1
         try:
-            await self._answer(request, send)
+            await self._answer(request, send, say)
         except RunwiseError as error:
             await _fail(request, error, send)
         except Gone:
@@ -106,18 +118,18 @@ class Dispatcher:
             self._answered += 1
             self._last = time.monotonic()
 
-    async def _answer(self, request: Request, send: Send) -> None:
+    async def _answer(self, request: Request, send: Send, say: Say) -> None:
         match request:
             case CommandLine(lane):
                 parsed = argv.parse(lane.argv)
                 if parsed is None:
                     await send(frames.DECLINE, b"not a plain command line")
                 else:
-                    await self._stream(parsed.query, lane.look(parsed.look), parsed.seen_from(lane.where), send)
+                    await self._stream(parsed.query, lane.look(parsed.look), parsed.seen_from(lane.where), send, say)
             case Question(ask, streamed=True):
-                await self._stream(ask.query, _dressed(ask.look), ask.where, send)
+                await self._stream(ask.query, _dressed(ask.look), ask.where, send, say)
             case Question(ask, streamed=False):
-                await send(frames.ANSWER, await self._whole(ask.query, _dressed(ask.look), ask.where))
+                await send(frames.ANSWER, await self._whole(ask.query, _dressed(ask.look), ask.where, say))
             case Order("stop"):
                 await send(frames.STATE, messages.encode_state(_ME))
                 self.stop.set()
@@ -128,16 +140,16 @@ class Dispatcher:
             case Refusal(error):
                 raise error
 
-    async def _stream(self, query: Query, look: Look, where: Where, send: Send) -> None:
-        written = await _bounded(self._engine.ask(query, look, where))
+    async def _stream(self, query: Query, look: Look, where: Where, send: Send, say: Say) -> None:
+        written = await _bounded(self._engine.ask(query, look, where, say), query.patience)
         for data in _pieces(written.chunks):
             for start in range(0, len(data), MOST_BYTES):
                 await send(frames.OUT, data[start : start + MOST_BYTES])
             await anyio.lowlevel.checkpoint()  # a long stream must not keep the others waiting
         await send(frames.EXIT, bytes((written.exit_status,)))
 
-    async def _whole(self, query: Query, look: Look, where: Where) -> bytes:
-        written = await _bounded(self._engine.ask(query, look, where))
+    async def _whole(self, query: Query, look: Look, where: Where, say: Say) -> bytes:
+        written = await _bounded(self._engine.ask(query, look, where, say), query.patience)
         text = bytearray()
         for data in _pieces(written.chunks):
             text += data
@@ -162,11 +174,12 @@ class Dispatcher:
         raise RunwiseError(Kind.USAGE, f"no verb {verb[:40]!r}; ping, status, stop, demo", "runwise daemon --help")
 
 
-async def _bounded(work: Awaitable[T]) -> T:
+async def _bounded(work: Awaitable[T], patience: float = 0.0) -> T:
     """The result. Raises RunwiseError when it does not come in time, so that nobody waits for ever."""
-    with anyio.move_on_after(ANSWER_SECONDS):
+    seconds = ANSWER_SECONDS + patience
+    with anyio.move_on_after(seconds):
         return await work
-    raise RunwiseError(Kind.UNREADABLE, f"no answer within {ANSWER_SECONDS} s", "runwise daemon status")
+    raise RunwiseError(Kind.UNREADABLE, f"no answer within {seconds:g} s", "runwise daemon status")
 
 
 def _pieces(chunks: Iterator[str]) -> Iterator[bytes]:

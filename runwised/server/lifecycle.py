@@ -8,6 +8,7 @@ import fcntl
 import logging
 import math
 import os
+import resource
 import signal
 import socket
 import stat
@@ -32,6 +33,8 @@ CLOSE_SECONDS = 1.5
 """Longest wait for the last save."""
 STOP_SECONDS = 1.9
 """From being told to end to the end."""
+MOST_DESCRIPTORS = 8192
+"""What the most clients need, and as much again."""
 _RETRY_SECONDS = 0.02
 _BACKLOG = 1024
 _UNBOUND_NAME = "new.sock"
@@ -82,8 +85,17 @@ def live(plan: Plan, make_engine: Callable[[], Engine], ready: Callable[[], None
         make_folder(plan.folder)
     except UnsafeFolder as unsafe:
         raise RunwiseError(Kind.UNREACHABLE, str(unsafe), unsafe.hint) from unsafe
+    _take_descriptors()
     with _lock(plan.folder):
         anyio.run(_serve, plan, make_engine, ready)
+
+
+def _take_descriptors() -> None:
+    """A connection each for many who wait: as many as we may have, of what the limit for old programs leaves."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def live_on_pipes(incoming: int, outgoing: int, make_engine: Callable[[], Engine]) -> None:

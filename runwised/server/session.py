@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import anyio
 import msgspec
 from runwise_protocol import frames
@@ -21,9 +23,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Between two requests; whoever asks later connects again."""
     stall_seconds: float = 300
     """Without a byte being taken: a person may be reading in a pager."""
-    alive_seconds: float = 2
+    alive_seconds: float = 5
     """Between two signs of life while an answer is worked on."""
-    clients: int = 256
+    clients: int = 4096
+
+
+def _alive() -> bytes:
+    return b"."
 
 
 class Session:
@@ -39,6 +45,8 @@ class Session:
         self._begun = 0.0
         """When the request that has not ended yet began."""
         self._gone = False
+        self._sign: Callable[[], bytes] = _alive
+        """What gives the payload of the next sign of life."""
 
     async def run(self) -> None:
         """Serve it. Raises nothing; does not close the wire."""
@@ -75,10 +83,11 @@ class Session:
         if not isinstance(request, CommandLine | Question):
             await self._dispatcher.answer(request, self._send)
             return
+        self._sign = _alive
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch, group.cancel_scope)
             try:
-                await self._dispatcher.answer(request, self._send)
+                await self._dispatcher.answer(request, self._send, self._say)
             except Gone:
                 self._gone = True
             group.cancel_scope.cancel()
@@ -94,10 +103,13 @@ class Session:
                 self._ahead += data
                 continue
             try:
-                await self._send(frames.ALIVE, b".")
+                await self._send(frames.ALIVE, self._sign())
             except Gone:
                 self._gone = True
         answering.cancel()
+
+    def _say(self, payload: Callable[[], bytes]) -> None:
+        self._sign = payload
 
     async def _send(self, kind: int, payload: bytes) -> None:
         await self._wire.send(frames.encode(kind, payload), self._limits.stall_seconds)

@@ -21,6 +21,7 @@ from runwise_protocol.queries.runs import RunList
 from runwise_protocol.query import Look, Query, Reply, Where
 
 from runwised.server import lifecycle
+from runwised.server.dispatch import Say
 
 LINE = "x" * 1023 + "\n"
 
@@ -37,7 +38,8 @@ class Echo:
     def __init__(self) -> None:
         self.abandoned = 0
 
-    async def ask(self, query: Query, look: Look, where: Where) -> Written:
+    async def ask(self, query: Query, look: Look, where: Where, say: Say) -> Written:
+        del say
         asked = query if isinstance(query, ListRuns) else ListRuns()
         reply = RunList(runs=[], total=asked.limit or 0)
         match asked.state:

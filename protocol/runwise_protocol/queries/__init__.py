@@ -21,9 +21,11 @@ from runwise_protocol.queries.raw import Export, Raw
 from runwise_protocol.queries.run import Latest, ShowRun
 from runwise_protocol.queries.runs import ListRuns
 from runwise_protocol.queries.schema import LearnSchema
+from runwise_protocol.queries.since import Since
 from runwise_protocol.queries.sources import ListSources
 from runwise_protocol.queries.stability import ShowStability
 from runwise_protocol.queries.sweep import SweepRuns
+from runwise_protocol.queries.wait import WaitFor
 from runwise_protocol.query import Query
 
 AnyQuery: TypeAlias = (
@@ -54,6 +56,8 @@ AnyQuery: TypeAlias = (
     | Rank
     | GroupRuns
     | SweepRuns
+    | Since
+    | WaitFor
 )
 """Every request, told apart on the wire by its ``ask`` field."""
 

@@ -1,0 +1,36 @@
+"""Whether a run goes on, and when it will be through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from runwised.index.view import RunView
+from runwised.queries.totals import rate, total_steps
+from runwised.render.layout import short
+from runwised.render.numbers import number
+
+
+def lives(run: RunView) -> bool:
+    """Whether it runs; W&B writes nothing for the first seconds, but its process is there."""
+    state, _, _, pid = run.condition
+    return state == "running" or (state == "empty" and pid is not None)
+
+
+def any_lives(runs: Iterable[RunView]) -> bool:
+    """Whether one of them does."""
+    return any(lives(run) for run in runs)
+
+
+def eta(run: RunView) -> tuple[int | None, float | None]:
+    """How many steps it is to take, and in how many seconds it will have, at its present rate; as far as is known."""
+    total = total_steps(run)
+    if total is None:
+        return None, None
+    recent = rate(run).recent
+    left = total.steps - (run.step or 0)
+    return total.steps, left / recent if recent and left >= 0 and lives(run) else None
+
+
+def numbers(metrics: Mapping[str, float]) -> list[str]:
+    """Metrics with their values, one text each."""
+    return [f"{short(key)} {number(value)}" for key, value in metrics.items()]
