@@ -28,9 +28,11 @@ from runwise_protocol.queries.raw import Export, Raw, RawRows
 from runwise_protocol.queries.run import Latest, RunSummary, ShowRun
 from runwise_protocol.queries.runs import ListRuns, RunEntry, RunList
 from runwise_protocol.queries.schema import Learned, LearnSchema
+from runwise_protocol.queries.since import News, Since
 from runwise_protocol.queries.sources import ListSources, Sources
 from runwise_protocol.queries.stability import ShowStability, Stability
 from runwise_protocol.queries.sweep import Sweep, SweepRuns
+from runwise_protocol.queries.wait import Waited, WaitFor
 from runwise_protocol.query import Look, Query, Reply, Where, checked
 
 from runwised.settings import RunwiseConfig
@@ -126,9 +128,21 @@ class RunAnalyzer:
         """Which config keys a metric goes with (`over`, or those that vary), what was tried, and what was best."""
         return self._ask(Sweep, SweepRuns, over=_names(over), key=key, **options)
 
-    def get_live_status(self) -> LiveStatus:
-        """What is running now."""
-        return self._ask(LiveStatus, Live)
+    def get_live_status(self, *runs: str | RunEntry) -> LiveStatus:
+        """What is running now, or what these runs do."""
+        return self._ask(LiveStatus, Live, runs=tuple(_reference(run) for run in runs))
+
+    def get_changes(self, cursor: str | None = None, **options: Any) -> News:
+        """What is new since a cursor was given; without one all that goes on, and a cursor to begin with."""
+        return self._ask(News, Since, cursor=cursor, **options)
+
+    def wait_for(self, until: str, *runs: str | RunEntry, timeout: str = "9m", **options: Any) -> Waited:
+        """Return once a condition holds for a run; `fired` is false when the time, or the run, was over first.
+
+        Questions of other threads wait meanwhile: give them an analyzer of their own.
+        """
+        named = tuple(_reference(run) for run in runs)
+        return self._ask(Waited, WaitFor, until=until, runs=named, timeout=timeout, **options)
 
     def diagnose(self, run: Run = None) -> Diagnosis:
         """Why a run ended, its last good step, and what went bad first."""

@@ -63,6 +63,12 @@ def test_every_question_has_a_typed_answer_that_is_also_a_text(analyzer: RunAnal
     assert (stats.count, stats.nonfinite, stats.last_finite is not None) == (90, 15, True)
     assert "grad_norm" in {entry.key for entry in analyzer.list_available_keys(wide).keys}
     assert analyzer.get_live_status().runs == []
+    assert [run.name for run in analyzer.get_live_status(wide).runs] == ["gpt-wide"]
+    news = analyzer.get_changes()
+    assert (news.full, news.runs, sum(news.states.values())) == (True, [], 6)
+    assert (analyzer.get_changes(news.cursor).runs, str(analyzer.get_changes(news.cursor))) == ([], "")
+    waited = analyzer.wait_for("val/loss < 2", wide, timeout="1s")
+    assert (waited.fired, waited.run, waited.key, waited.step) == (True, wide.run.id, "val/loss", 1200)
 
     assert {source.run for source in analyzer.list_sources(wide).sources} == {wide.run.id}
     local = analyzer.analyze_local_log(ROOT / "tests/fixtures/logs/jsonl_basic/metrics.jsonl")
@@ -96,6 +102,8 @@ def test_every_question_has_a_method(analyzer: RunAnalyzer, monkeypatch: pytest.
         analyzer.group_runs("val/loss", "seed"),
         analyzer.sweep_runs("lr", "val/loss"),
         analyzer.get_live_status(),
+        analyzer.get_changes(),
+        analyzer.wait_for("step > 10", "gpt-wide", timeout="1s"),
         analyzer.diagnose("gpt-hot"),
         analyzer.check_health(),
         analyzer.check_stability("gpt-wide", "val/loss", window=5),

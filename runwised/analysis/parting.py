@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -102,7 +103,8 @@ def _spans(one: _Cells, other: _Cells) -> Iterator[Span]:
     levels = np.interp(one.middles, other.middles, other.levels)
     gaps = levels - one.levels
     n = len(gaps)
-    noise = np.hypot(*(noise_of(each[np.isfinite(each)]) for each in (one.levels, other.levels))) * (1 + _FEW / n)
+    first, second = (noise_of(each[np.isfinite(each)]) for each in (one.levels, other.levels))
+    noise = math.hypot(first, second) * (1 + _FEW / n)
     limit = np.maximum(_SIGMAS * noise, _SAME * np.fmax(np.abs(one.levels), np.abs(levels)))
     alone = np.isfinite(one.levels) != np.isfinite(levels)
     at = 0

@@ -27,9 +27,11 @@ from runwise_protocol.queries.raw import Export, Raw
 from runwise_protocol.queries.run import Latest, ShowRun
 from runwise_protocol.queries.runs import ListRuns
 from runwise_protocol.queries.schema import LearnSchema
+from runwise_protocol.queries.since import Since
 from runwise_protocol.queries.sources import ListSources
 from runwise_protocol.queries.stability import ShowStability
 from runwise_protocol.queries.sweep import SweepRuns
+from runwise_protocol.queries.wait import WaitFor
 from runwise_protocol.query import Form, Query, Reply
 
 from runwised.queries import (
@@ -54,12 +56,15 @@ from runwised.queries import (
     run,
     runs,
     schema,
+    since,
     sources,
     stability,
     stats,
     sweep,
+    wait,
 )
 from runwised.queries.about import About, Wait
+from runwised.queries.patience import AnyPatience
 from runwised.queries.project import ProjectView
 from runwised.queries.tabular import Objects, flattened, keyed, listed
 from runwised.render.page import Page
@@ -78,6 +83,10 @@ class Handler(NamedTuple):
     """For answers too long to hold: the text in chunks, instead of `render`; forms text, csv and jsonl."""
     about: Callable[[Any, ProjectView], About] | None = None
     """The runs it is about, and what it waits for, where these are not just `waits_for` and its field ``run``."""
+    patience: AnyPatience | None = None
+    """For questions that may wait for something to happen: for what."""
+    cursor: bool = True
+    """Whether the text ends with a cursor where a run it is about goes on."""
 
     @property
     def forms(self) -> tuple[Form, ...]:
@@ -103,10 +112,10 @@ HANDLERS: dict[type[Query], Handler] = {
     Live: Handler(live.answer, live.render, "none", listed("runs")),
     Compare: Handler(compare.answer, compare.render, "whole", compare.objects, about=compare.about),
     Export: Handler(export.answer, export.render, "whole", stream=export.stream),
-    ListSources: Handler(sources.answer, sources.render, "none", listed("sources")),
-    LearnSchema: Handler(schema.answer, schema.render, "short", about=schema.about),
-    Local: Handler(local.answer, local.render, "whole", local.objects, about=local.about),
-    TensorBoard: Handler(local.answer, local.render, "whole", local.objects, about=local.about),
+    ListSources: Handler(sources.answer, sources.render, "none", listed("sources"), cursor=False),
+    LearnSchema: Handler(schema.answer, schema.render, "short", about=schema.about, cursor=False),
+    Local: Handler(local.answer, local.render, "whole", local.objects, about=local.about, cursor=False),
+    TensorBoard: Handler(local.answer, local.render, "whole", local.objects, about=local.about, cursor=False),
     FindRuns: Handler(find.answer, find.render, "none", listed("runs")),
     RankRuns: Handler(best.answer, best.render, "short", listed("runs"), about=best.about),
     Diagnose: Handler(diagnose.answer, diagnose.render, "whole", listed("events")),
@@ -115,5 +124,9 @@ HANDLERS: dict[type[Query], Handler] = {
     Rank: Handler(rank.answer, rank.render, "short", listed("runs"), about=rank.about),
     GroupRuns: Handler(groups.answer, groups.render, "short", listed("groups"), about=goal.about),
     SweepRuns: Handler(sweep.answer, sweep.render, "short", listed("keys"), about=goal.about),
+    Since: Handler(
+        since.answer, since.render, "short", listed("runs"), None, since.about, since.PATIENCE, cursor=False
+    ),
+    WaitFor: Handler(wait.answer, wait.render, "whole", wait.objects, None, wait.about, wait.PATIENCE, cursor=False),
 }
 """One line per query."""

@@ -12,7 +12,9 @@ from runwised.queries import HANDLERS, Handler
 from runwised.queries.about import About
 from runwised.queries.asked import asked, counted
 from runwised.queries.freshness import damaged, unread
+from runwised.queries.liveness import any_lives
 from runwised.queries.onward import there
+from runwised.queries.patience import AnyPatience
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, resolve
 from runwised.queries.tabular import json_line, objects_csv, plain
@@ -74,7 +76,7 @@ def respond(query: Query, view: ProjectView, look: Look) -> Written:
         return Written(reply, handler.stream(query, view, look.form), 0)
     text = _text(handler, query, view, look, reply)
     reply.__dict__["text"] = text
-    return Written(reply, iter([text]), 0)
+    return Written(reply, iter([text]), reply.exit_status)
 
 
 def _text(handler: Handler, query: Query, view: ProjectView, look: Look, reply: Reply) -> str:
@@ -98,9 +100,21 @@ def _text(handler: Handler, query: Query, view: ProjectView, look: Look, reply: 
     for run in runs if wait == "whole" else ():
         for text in (*unread(run), *damaged(run)):
             page.line(f"! {handle(run, view)}: {text}", priority=88)
-    for note in view.notes:
+    for note in view.notes if page.has_text else ():
         page.line(f"! {note}", priority=85)
+    if handler.cursor and (any_lives(runs) or _tells_of_living(reply)) and (cursor := view.cursor()):
+        page.line(cursor, priority=99)
     return page.text()
+
+
+def _tells_of_living(reply: Reply) -> bool:
+    """Whether one of the runs in an answer that has several is running."""
+    return any(getattr(run, "state", "") == "running" for run in getattr(reply, "runs", ()))
+
+
+def patience(query: Query) -> AnyPatience | None:
+    """What a query waits for; None: it is answered at once."""
+    return HANDLERS[type(query)].patience if query.patience > 0 else None
 
 
 def budget(query: Query, look: Look) -> int | None:

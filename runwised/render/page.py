@@ -63,6 +63,11 @@ class Page:
             return None
         return max(0, self.budget - sum(block.cost for block in [*self._body, *self._quotes]))
 
+    @property
+    def has_text(self) -> bool:
+        """Whether anything was written."""
+        return bool(self._body or self._quotes)
+
     def paint(self, text: str, style: str) -> str:
         """The text in a style (bold, dim, red, green, yellow, cyan) where colour may be used; else as it is."""
         return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.color and text else text

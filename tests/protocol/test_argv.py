@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import typer
 from hypothesis import given, settings
@@ -85,7 +87,8 @@ def valid(parameter: Parameter) -> st.SearchStrategy[str]:
     if parameter.choices:
         return st.sampled_from(parameter.choices)
     if parameter.pattern:
-        return st.sampled_from(["7", "-3", "3:9", ":", "-5:", "2:-1"])
+        fitting = ["7", "-3", "3:9", ":", "-5:", "2:-1", "5%", "now", "step=5", "9m", "1h30m"]
+        return st.sampled_from([text for text in fitting if re.search(parameter.pattern, text)])
     if parameter.kind == "integer":
         least = -1000 if parameter.least is None else parameter.least
         return st.integers(least, parameter.most or 10**15).map(str)

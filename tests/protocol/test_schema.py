@@ -57,7 +57,7 @@ def test_a_value_out_of_bounds_is_told_by_its_flag(contract: type, given: dict[s
 
 def test_a_json_schema_has_the_fields_and_not_the_tag() -> None:
     schema = json_schema(Raw)
-    assert list(schema["properties"]) == ["run", "keys", "step", "row", "limit"]
+    assert list(schema["properties"]) == ["run", "keys", "step", "row", "at", "around", "limit"]
     assert {"type": "integer", "minimum": 1, "maximum": 10_000}.items() <= schema["properties"]["limit"].items()
     assert "anyOf" not in schema["properties"]["limit"]
     assert schema["properties"]["step"]["type"] == "string"

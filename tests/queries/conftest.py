@@ -19,7 +19,19 @@ import pytest
 from runwise_protocol.query import Look, Query
 
 from runwised.formats.record import Alert, Definition, Floats, Ints, Row, Text
-from runwised.index.view import Annotation, Buckets, Condition, Line, Other, Rewind, Series, Source, Stats
+from runwised.index.view import (
+    Annotation,
+    Buckets,
+    Condition,
+    Line,
+    Mark,
+    Other,
+    Past,
+    Rewind,
+    Series,
+    Source,
+    Stats,
+)
 from runwised.settings import RunwiseConfig
 
 START = 1_700_000_000.0
@@ -229,6 +241,7 @@ class Run:
     memory: Memory = field(default_factory=Memory)
     from_console: Sequence[str] = ()
     lines: Sequence[Line] = ()
+    printed_at: float | None = None
 
     def __post_init__(self) -> None:
         self.name = self.name or self.id
@@ -244,6 +257,27 @@ class Run:
 
     def records(self, start: int, stop: int) -> Iterator[tuple[int, Row]]:
         yield from self.rows(start, stop)
+
+    @property
+    def heard(self) -> float | None:
+        times = [self.printed_at] if self.printed_at is not None else []
+        if self.history.row_count:
+            times.append(float(self.history.times(self.history.row_count - 1, self.history.row_count)[0]))
+        return max(times, default=None)
+
+    @property
+    def console_end(self) -> int:
+        return len(self.lines)
+
+    def console_from(self, end: int) -> Iterator[Line]:
+        return iter(self.lines[max(end, 0) :])
+
+    @property
+    def mark(self) -> Mark:
+        state, _, code, pid = self.condition
+        state = "running" if state == "empty" and pid else state
+        records = self.history.total_rows if self.indexed else -1
+        return Mark(records, self.step, state, code, self.segments, self.console_end)
 
     def console(self, *, newest_first: bool = False) -> Iterator[Line]:
         return iter(list(self.lines)[::-1] if newest_first else self.lines)
@@ -295,6 +329,18 @@ class Project:
     named: str | None = None
     notes: Sequence[str] = ()
     places: Sequence[Place] = ()
+    moments: list[dict[str, Mark]] = field(default_factory=list, repr=False)
+    """What the runs were like when cursors were given: ``@1``, ``@2`` …"""
+
+    def cursor(self) -> str:
+        marks = {run.id: run.mark for run in self.runs}
+        if not self.moments or self.moments[-1] != marks:
+            self.moments.append(marks)
+        return f"@{len(self.moments)}"
+
+    def past(self, cursor: str) -> Past | None:
+        number = int(cursor.strip("@")) if cursor.strip("@").isdecimal() else 0
+        return Past(self.moments[number - 1]) if 0 < number <= len(self.moments) else None
 
     def __post_init__(self) -> None:
         logs = [Log(f"{self.root}/{part.path}", run.id, part.format) for run in self.runs for part in run.sources]

@@ -52,6 +52,7 @@ def test_the_best_of_the_whole_history_decides_and_what_is_not_finite_is_told(vi
         "live 1.5@0 1.75 running 1 nan or inf\n"
         "! 1 run never had a finite value\n"
         "! 1 of 6 runs not indexed yet, and not ranked\n"
+        "@1\n"
         "next: history good -k loss\n"
     )
     found = ranked(view)

@@ -71,6 +71,7 @@ def test_the_place_is_told_with_the_runs_around_it_and_what_may_come(view, ask):
         "about 1m left to step 1200 (max_steps) at 10 steps/s, the rate of the last rows\n"
         "not compared: 1 started later, 1 of another project, 1 not indexed yet, 1 without the metric, "
         "1 not at that step, 1 nan or inf there\n"
+        "@1\n"
         "next: compare new@200 better@200\n"
     )
 

@@ -224,6 +224,7 @@ def test_a_running_run_says_what_is_not_read_yet(run_of, project_of, ask):
         "train/loss 10→6.485 988765443221100\n"
         "! 98 MB of its log not read yet\n"
         "1 more metric: runwise stats gpt\n"
+        "@1\n"
     )
 
 

@@ -40,7 +40,7 @@ TABLE = (
 
 
 def test_a_list_is_one_line_a_run_and_names_the_best(runs, project_of, ask):
-    assert ask(ListRuns(), project_of(*runs)) == TABLE
+    assert ask(ListRuns(), project_of(*runs)) == TABLE + "@1\n"
 
 
 def test_a_person_sees_it_aligned(runs, project_of, ask):
@@ -53,6 +53,7 @@ def test_a_person_sees_it_aligned(runs, project_of, ask):
         "diverged  finished      119  58m  nan       1.392@99\n"
         "better    finished      199  56m  1.819     last\n"
         "good      finished      199  56m  2.019     last\n"
+        "@1\n"
     )
 
 
@@ -103,13 +104,13 @@ def test_a_limit_shows_so_many_and_the_command_for_the_rest(runs, project_of, as
         "6 runs; lowest val/loss 1.819@199 better, 1 not ranked: nan or inf at the end\n"
         "run state step age val/loss min trend\n"
         "live-one running 89 58m 2.532 last 986543221100000\n"
-        "5 more: runwise list -n 6\n"
+        "5 more: runwise list -n 6\n@1\n"
     )
 
 
 def test_what_does_not_fit_the_budget_is_counted_with_its_command(runs, project_of, ask):
     text = ask(ListRuns(no_spark=True), project_of(*runs), budget=90)
-    assert text.splitlines()[-1] == "4 more: runwise list -n 6 --no-spark"
+    assert text.splitlines()[-2:] == ["@1", "4 more: runwise list -n 6 --no-spark"]
 
 
 def test_two_hundred_runs_show_the_newest_and_the_best_of_all(run_of, project_of, ask):
@@ -168,7 +169,7 @@ def test_a_summary_of_nothing_but_nan_does_not_stop_the_list(run_of, project_of,
 
 def test_notes_of_the_project_are_said(runs, project_of, ask):
     text = ask(ListRuns(), project_of(*runs, notes=["cache cannot be written: /home/u/.cache"]))
-    assert text == TABLE + "! cache cannot be written: /home/u/.cache\n"
+    assert text == TABLE + "! cache cannot be written: /home/u/.cache\n@1\n"
 
 
 def test_hostile_names_stay_in_their_cells(run_of, project_of, ask):
