@@ -221,8 +221,31 @@ class Catalog:
             "restored": self._growth.restored,
             "read_bytes": self._growth.read_bytes,
             "cache": self._growth.store.folder,
-            "notes": [self._growth.store.note] if self._growth.store.note else [],
+            "watching": [told for holdings in self._projects.values() for told in self._watching(holdings)],
+            "gathered_ms": (QUICK if self._is_quick else CALM).debounce,
+            "notes": [note for holdings in self._projects.values() for note in holdings.notes()],
         }
+
+    def _watching(self, holdings: Holdings) -> Iterator[str]:
+        """A line for each root of a project, and one for what is behind."""
+        place, now = holdings.place, time.monotonic()
+        every = f"looked at every {SWEEP_SECONDS:g} s and when asked"
+        for folder in place.wandb_dirs + place.logs_dirs:
+            kind = self._mounts.kind(folder)
+            if not os.path.isdir(folder):
+                how = "not there"
+            elif folder in self._watched:
+                how = "changes are reported"
+            else:
+                why = "" if self._mounts.reports(folder) else f", {kind or 'its file system'} reports no changes"
+                how = every + why
+            yield f"{folder} ({kind or 'unknown'}): {how}"
+        running = set(holdings.running)
+        unwatched = len(running - self._watched)
+        said = [f"{len(running)} running"]
+        said += [f"{unwatched} of them {every}"] if unwatched else []
+        said += [f"{holdings.behind} not looked into yet"] if holdings.is_behind else []
+        yield f"{place.root}: last sweep {now - holdings.looked_at:.1f} s ago; {', '.join(said)}"
 
     async def close(self) -> None:
         """Save what is worth saving, and give all files back."""
@@ -293,12 +316,16 @@ class Catalog:
 
     def _to_watch(self) -> tuple[list[str], Beat]:
         """The folders, those first whose runs somebody waits for, and how quickly events are handed on."""
-        roots = [folder for place in self._projects for folder in place.wandb_dirs]
+        roots = [folder for place in self._projects for folder in place.wandb_dirs + place.logs_dirs]
         running = [folder for holdings in self._projects.values() for folder in holdings.running]
         folders = dict.fromkeys([*self._attention.folders(), *roots, *running])
         reporting = [folder for folder in folders if self._mounts.reports(folder)]
-        is_quick = self._attention.is_wanted or time.monotonic() < self._quick_until
-        return sorted(reporting[:MOST_FOLDERS]), QUICK if is_quick else CALM
+        return sorted(reporting[:MOST_FOLDERS]), QUICK if self._is_quick else CALM
+
+    @property
+    def _is_quick(self) -> bool:
+        """Whether somebody waits, or did until just now."""
+        return self._attention.is_wanted or time.monotonic() < self._quick_until
 
     def _heed_all(self) -> None:
         self._attention.heed_all()

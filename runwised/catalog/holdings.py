@@ -120,6 +120,11 @@ class Holdings:
         """Whether some runs have not even been looked into."""
         return bool(self._due)
 
+    @property
+    def behind(self) -> int:
+        """How many."""
+        return len(self._due)
+
     def owe(self, run: Run) -> None:
         """Look at this run again, even if its files seem the same."""
         if run in self.runs:
@@ -142,7 +147,7 @@ class Holdings:
             config=self.settings.config,
             runs=tuple(run for run in self.runs if self._is_told(run)),
             unindexed=unindexed,
-            notes=tuple(self._notes()),
+            notes=tuple(self.notes()),
             holdings=self,
         )
 
@@ -172,7 +177,8 @@ class Holdings:
         """Where logs are looked for; see `Discovery.places`."""
         return self._discovery.places()
 
-    def _notes(self) -> list[str]:
+    def notes(self) -> list[str]:
+        """One line each for what is unusual."""
         errors = [run.trouble for run in self._open if run.trouble]
         notes = [*self.settings.notes, *self._discovery.notes, *errors[:MOST_NOTES]]
         notes += [self.overlay.trouble] if self.overlay.trouble else []

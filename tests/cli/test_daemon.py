@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -47,3 +49,14 @@ def test_where_none_may_run_start_is_an_error(runwise: Run, daemon_env: dict[str
     started = runwise("daemon", "start")
     assert started.returncode == 6
     assert started.stderr == "error: no daemon can run here: RUNWISE_NO_DAEMON is set\nhint: runwise list\n"
+
+
+def test_status_tells_what_is_watched_and_how(runwise: Run, tmp_path: Path) -> None:
+    wandb = tmp_path / "proj" / "wandb"
+    shutil.copytree(ROOT / "runwised" / "demo" / "wandb", wandb)
+    runwise("list", cwd=wandb.parent)
+    told = runwise("status").stdout
+    line = next(line for line in told.splitlines() if line.startswith("watching "))
+    how = "(changes are reported|looked at every 10 s and when asked)"
+    assert re.search(rf"{re.escape(str(wandb))} \(\w+\): {how}", line)
+    assert re.search(rf"{re.escape(str(wandb.parent))}: last sweep \d+\.\d s ago; 0 running", line)
