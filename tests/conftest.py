@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,16 +28,28 @@ def short_path() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+@pytest.fixture(scope="session")
+def private_daemon(short_path: Path) -> Callable[[], AbstractContextManager[dict[str, str]]]:
+    """Gives environments whose daemon, cache and log are their own; the daemon is ended afterwards."""
+
+    @contextmanager
+    def private() -> Iterator[dict[str, str]]:
+        home = Path(tempfile.mkdtemp(dir=short_path))
+        ours = ("RUNWISE_", "WANDB_", "COLUMNS", "NO_COLOR")
+        env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        env |= {f"RUNWISE_{name}_DIR": f"{home}/{name.lower()}" for name in ("RUNTIME", "CACHE", "STATE")}
+        env["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'protocol'}"
+        yield env
+        end_daemon(Path(env["RUNWISE_RUNTIME_DIR"]))
+
+    return private
+
+
 @pytest.fixture
-def daemon_env(short_path: Path) -> Iterator[dict[str, str]]:
+def daemon_env(private_daemon: Callable[[], AbstractContextManager[dict[str, str]]]) -> Iterator[dict[str, str]]:
     """An environment whose daemon, cache and log are private to the test; its daemon is ended afterwards."""
-    home = Path(tempfile.mkdtemp(dir=short_path))
-    ours = ("RUNWISE_", "WANDB_", "COLUMNS", "NO_COLOR")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    env |= {f"RUNWISE_{name}_DIR": f"{home}/{name.lower()}" for name in ("RUNTIME", "CACHE", "STATE")}
-    env["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'protocol'}"
-    yield env
-    end_daemon(Path(env["RUNWISE_RUNTIME_DIR"]))
+    with private_daemon() as env:
+        yield env
 
 
 @pytest.fixture

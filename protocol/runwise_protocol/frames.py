@@ -18,6 +18,8 @@ WRITE = 0x57
 """W: a typed question whose answer is wanted as a stream of text."""
 CONTROL = 0x43
 """C: a verb for the daemon itself."""
+MCP = 0x4D
+"""M: what follows the answer to it is an MCP session, and no frames."""
 
 OUT = 0x4F
 """O: bytes for stdout."""
@@ -92,5 +94,14 @@ def encode(kind: int, payload: bytes) -> bytes:
 
 def lane_request(version: str, cwd: bytes, width: int, flags: str, environ: list[bytes], argv: list[bytes]) -> bytes:
     """The frame of a command line. `flags`: ``t`` when stdout is a terminal, ``c`` when colour is allowed."""
+    return encode(LANE, _asker(version, cwd, width, flags, environ, argv))
+
+
+def mcp_request(version: str, cwd: bytes, environ: list[bytes]) -> bytes:
+    """The frame that begins an MCP session: a command line without words, at no terminal."""
+    return encode(MCP, _asker(version, cwd, 0, "", environ, []))
+
+
+def _asker(version: str, cwd: bytes, width: int, flags: str, environ: list[bytes], argv: list[bytes]) -> bytes:
     head = f"{version}\0{width}\0{flags}\0{len(environ)}".encode()
-    return encode(LANE, b"\0".join((head, cwd, *environ, *argv)))
+    return b"\0".join((head, cwd, *environ, *argv))

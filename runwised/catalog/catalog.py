@@ -105,6 +105,16 @@ class Catalog:
             await anyio.to_thread.run_sync(self._known.remember, project.root)
         return project
 
+    def root(self, cwd: str, environ: Mapping[str, str]) -> str:
+        """Root of the project a question from `cwd` is about. Raises NoProject."""
+        return locate(cwd, environ, self._settings).place.root
+
+    def recent(self) -> str | None:
+        """Root of the project that was asked about last, if one was since the start."""
+        whole = [holdings for place, holdings in self._projects.items() if not place.only]
+        last = max(whole, key=lambda holdings: holdings.asked_at, default=None)
+        return None if last is None else last.place.root
+
     async def view_of(self, path: str, cwd: str) -> Project:
         """What is at a path, absolute or from `cwd`, and nothing else, as it is now. Raises NoLog."""
         return await self._look(locate_named(path, cwd, self._settings))

@@ -127,6 +127,17 @@ class Answers:
         written = respond(query, Everywhere(found._replace(projects=tuple(waited))), look)
         return Written(written.reply, _guarded(written.chunks), written.exit_status)
 
+    async def root(self, where: Where) -> str | None:
+        """Root of the project that a question from there is about; None where there is none."""
+        try:
+            return self._catalog.root(where.cwd, where.environ)
+        except NoProject:
+            return None
+
+    def recent(self) -> str | None:
+        """Root of the project that was asked about last."""
+        return self._catalog.recent()
+
     def status(self) -> dict[str, Any]:
         """How the catalog is."""
         return self._catalog.status()

@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 from runwise_protocol import __version__, frames, messages
 from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.query import Where
 
 
 class Greeting(NamedTuple):
@@ -31,6 +32,12 @@ class Order(NamedTuple):
     verb: str
 
 
+class Opening(NamedTuple):
+    """An MCP session is to begin: the connection is no longer one of frames."""
+
+    where: Where
+
+
 class Refusal(NamedTuple):
     """A request that cannot be taken; `last`: what follows it cannot be read."""
 
@@ -38,7 +45,7 @@ class Refusal(NamedTuple):
     last: bool
 
 
-Request: TypeAlias = Greeting | CommandLine | Question | Order | Refusal
+Request: TypeAlias = Greeting | CommandLine | Question | Order | Opening | Refusal
 
 
 class Conversation:
@@ -70,10 +77,11 @@ class Conversation:
             return Refusal(RunwiseError(Kind.USAGE, f"not a request: {error}", "see WIRE.md"), last=False)
 
     def _read(self, kind: int, payload: bytes) -> Request:
-        if kind == frames.LANE:
+        if kind in (frames.LANE, frames.MCP):
             if messages.lane_version(payload) != __version__:
                 return Greeting()
-            return CommandLine(messages.decode_lane(payload))
+            lane = messages.decode_lane(payload)
+            return CommandLine(lane) if kind == frames.LANE else Opening(lane.where)
         if kind == frames.HELLO:
             self._greeted = payload.decode() == __version__
             return Greeting()

@@ -17,8 +17,8 @@ from runwise_protocol import __version__, argv, frames, messages
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.query import Look, Query, Reply, Where
 
-from runwised.server.conversation import CommandLine, Greeting, Order, Question, Refusal, Request
-from runwised.server.wire import Gone
+from runwised.server.conversation import CommandLine, Greeting, Opening, Order, Question, Refusal, Request
+from runwised.server.wire import Gone, Wire
 
 CHUNK_BYTES = 1 << 16
 """What is taken of a stream at once, or a little more."""
@@ -80,6 +80,12 @@ class Engine(Protocol):
     async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """Work in the background until cancelled; started when it can answer."""
 
+    async def root(self, where: Where) -> str | None:
+        """Root of the project that a question from there is about; None where there is none."""
+
+    def recent(self) -> str | None:
+        """Root of the project that was asked about last."""
+
     async def close(self) -> None:
         """Save what is worth saving."""
 
@@ -87,11 +93,13 @@ class Engine(Protocol):
 class Dispatcher:
     """Answers requests, several at once if need be, and keeps count of them."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, host: Host | None = None) -> None:
+        self.engine = engine
+        self._host = host
         self._started = self._last = time.monotonic()
         self._answering = 0
         self._answered = 0
+        self._hosted = 0
         self.stop = anyio.Event()
         """Set when the daemon is asked to end."""
         self.facts: Callable[[], dict[str, Any]] = dict
@@ -99,8 +107,8 @@ class Dispatcher:
 
     @property
     def idle_seconds(self) -> float:
-        """Time since the last answer was given; 0 while one is being worked on."""
-        return 0.0 if self._answering else time.monotonic() - self._last
+        """Time since the last answer was given; 0 while one is being worked on, or an MCP session is open."""
+        return 0.0 if self._answering or self._hosted else time.monotonic() - self._last
 
     async def answer(self, request: Request, send: Send, say: Say = nothing_to_say) -> None:
         """Send what answers the request. Raises Gone when the other side does not take it."""
@@ -113,6 +121,36 @@ class Dispatcher:
             raise
         except Exception as error:  # noqa: BLE001 - whatever one question meets, the others must be answered
             await _fail(request, _internal(error, request), send)
+        finally:
+            self._answering -= 1
+            self._answered += 1
+            self._last = time.monotonic()
+
+    @property
+    def hosts(self) -> bool:
+        """Whether MCP sessions are served."""
+        return self._host is not None
+
+    async def host(self, wire: Wire, where: Where) -> None:
+        """Serve the MCP session that an answered `Opening` began."""
+        assert self._host is not None
+        self._hosted += 1
+        try:
+            await self._host(self, wire, where)
+        finally:
+            self._hosted -= 1
+            self._last = time.monotonic()
+
+    async def ask(self, query: Query, look: Look, where: Where, say: Say = nothing_to_say) -> tuple[Reply, str]:
+        """An answer for a session, and its text. Raises RunwiseError and nothing else."""
+        self._answering += 1
+        try:
+            written = await _bounded(self.engine.ask(query, look, where, say), query.patience)
+            return written.reply, (await _text(query, written)).decode(errors="replace")
+        except RunwiseError:
+            raise
+        except Exception as error:
+            raise _internal(error, query) from error
         finally:
             self._answering -= 1
             self._answered += 1
@@ -135,13 +173,15 @@ class Dispatcher:
                 self.stop.set()
             case Order(verb):
                 await send(frames.STATE, messages.encode_state(await self._obey(verb)))
-            case Greeting():
+            case Opening() if self._host is None:
+                raise RunwiseError(Kind.USAGE, "no MCP sessions here", "runwise daemon start")
+            case Greeting() | Opening():
                 await send(frames.HELLO, __version__.encode())
             case Refusal(error):
                 raise error
 
     async def _stream(self, query: Query, look: Look, where: Where, send: Send, say: Say) -> None:
-        written = await _bounded(self._engine.ask(query, look, where, say), query.patience)
+        written = await _bounded(self.engine.ask(query, look, where, say), query.patience)
         for data in _pieces(written.chunks):
             for start in range(0, len(data), MOST_BYTES):
                 await send(frames.OUT, data[start : start + MOST_BYTES])
@@ -149,13 +189,8 @@ class Dispatcher:
         await send(frames.EXIT, bytes((written.exit_status,)))
 
     async def _whole(self, query: Query, look: Look, where: Where, say: Say) -> bytes:
-        written = await _bounded(self._engine.ask(query, look, where, say), query.patience)
-        text = bytearray()
-        for data in _pieces(written.chunks):
-            text += data
-            if len(text) > frames.REPLY_CAP:
-                raise _too_long(query)
-            await anyio.lowlevel.checkpoint()
+        written = await _bounded(self.engine.ask(query, look, where, say), query.patience)
+        text = await _text(query, written)
         payload = messages.encode_answer(written.reply, text.decode(errors="surrogateescape"), written.exit_status)
         if len(payload) > frames.REPLY_CAP:
             raise _too_long(query)
@@ -166,12 +201,34 @@ class Dispatcher:
             case "ping":
                 return _ME
             case "demo":
-                return {"path": await _bounded(self._engine.demo())}
+                return {"path": await _bounded(self.engine.demo())}
             case "status":
                 up = round(time.monotonic() - self._started, 3)
                 counts = {"uptime_seconds": up, "answering": self._answering - 1, "answered": self._answered}
-                return {**_ME, **counts, **self.facts(), "engine": self._engine.status()}
+                counts["mcp_sessions"] = self._hosted
+                return {**_ME, **counts, **self.facts(), "engine": self.engine.status()}
         raise RunwiseError(Kind.USAGE, f"no verb {verb[:40]!r}; ping, status, stop, demo", "runwise daemon --help")
+
+
+class Host(Protocol):
+    """What serves MCP sessions."""
+
+    async def warm(self) -> None:
+        """Get ready for one, where one is likely to come. Raises nothing."""
+
+    async def __call__(self, dispatcher: Dispatcher, wire: Wire, where: Where) -> None:
+        """Serve one on a wire, asked for from a place, until the other side goes away."""
+
+
+async def _text(query: Query, written: Written) -> bytearray:
+    """The whole text of an answer. Raises RunwiseError when it is too long for one piece."""
+    text = bytearray()
+    for data in _pieces(written.chunks):
+        text += data
+        if len(text) > frames.REPLY_CAP:
+            raise _too_long(query)
+        await anyio.lowlevel.checkpoint()
+    return text
 
 
 async def _bounded(work: Awaitable[T], patience: float = 0.0) -> T:
@@ -203,7 +260,7 @@ def _dressed(look: Look) -> Look:
     return look if look.dress else msgspec.structs.replace(look, dress="agent")
 
 
-def _internal(error: Exception, request: Request) -> RunwiseError:
+def _internal(error: Exception, request: Request | Query) -> RunwiseError:
     name = secrets.token_hex(3)
     _log.error("internal error %s in %s", name, type(request).__name__, exc_info=error)
     return RunwiseError(Kind.INTERNAL, f"internal error {name}: {type(error).__name__}", "see the daemon's log")

@@ -22,7 +22,7 @@ from runwise_protocol import launch
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.paths import SOCKET_NAME, UnsafeFolder, make_folder
 
-from runwised.server.dispatch import Dispatcher, Engine
+from runwised.server.dispatch import Dispatcher, Engine, Host
 from runwised.server.listener import Listener
 from runwised.server.session import Limits, Session
 from runwised.server.wire import Wire
@@ -76,7 +76,7 @@ class Seat(msgspec.Struct, frozen=True):
             os.unlink(self.path)
 
 
-def live(plan: Plan, make_engine: Callable[[], Engine], ready: Callable[[], None]) -> None:
+def live(plan: Plan, make_engine: Callable[[], Engine], ready: Callable[[], None], host: Host | None = None) -> None:
     """Serve until asked to end; `ready` is called when the first question can be answered.
 
     Raises RunwiseError when it cannot begin. The caller should end the process with `os._exit`: threads may hang.
@@ -87,7 +87,7 @@ def live(plan: Plan, make_engine: Callable[[], Engine], ready: Callable[[], None
         raise RunwiseError(Kind.UNREACHABLE, str(unsafe), unsafe.hint) from unsafe
     _take_descriptors()
     with _lock(plan.folder):
-        anyio.run(_serve, plan, make_engine, ready)
+        anyio.run(_serve, plan, make_engine, ready, host)
 
 
 def _take_descriptors() -> None:
@@ -98,15 +98,15 @@ def _take_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def live_on_pipes(incoming: int, outgoing: int, make_engine: Callable[[], Engine]) -> None:
+def live_on_pipes(incoming: int, outgoing: int, make_engine: Callable[[], Engine], host: Host | None = None) -> None:
     """Serve the one client at the other ends of two pipes until it goes away."""
-    anyio.run(_serve_pipes, Wire(incoming, outgoing), make_engine)
+    anyio.run(_serve_pipes, Wire(incoming, outgoing), make_engine, host)
 
 
-async def _serve(plan: Plan, make_engine: Callable[[], Engine], ready: Callable[[], None]) -> None:
+async def _serve(plan: Plan, make_engine: Callable[[], Engine], ready: Callable[[], None], host: Host | None) -> None:
     engine = make_engine()
     seat = _sit(plan.folder)
-    dispatcher = Dispatcher(engine)
+    dispatcher = Dispatcher(engine, host)
     listener = Listener(seat.listening, dispatcher, plan.limits)
     dispatcher.facts = lambda: {"socket": seat.path, "clients": listener.clients, "idle_limit": plan.idle_seconds}
     try:
@@ -115,6 +115,8 @@ async def _serve(plan: Plan, make_engine: Callable[[], Engine], ready: Callable[
             group.start_soon(_watch_idle, plan, dispatcher)
             group.start_soon(_watch_seat, plan, seat, dispatcher)
             ready()
+            if host is not None:
+                group.start_soon(host.warm)
             _log.info("ready on %s", seat.path)
             await dispatcher.stop.wait()
             seat.leave()
@@ -123,9 +125,9 @@ async def _serve(plan: Plan, make_engine: Callable[[], Engine], ready: Callable[
     _log.info("ended")
 
 
-async def _serve_pipes(wire: Wire, make_engine: Callable[[], Engine]) -> None:
+async def _serve_pipes(wire: Wire, make_engine: Callable[[], Engine], host: Host | None) -> None:
     engine = make_engine()
-    dispatcher = Dispatcher(engine)
+    dispatcher = Dispatcher(engine, host)
     session = Session(wire, dispatcher, Limits(quiet_seconds=math.inf))
 
     async def serve() -> None:

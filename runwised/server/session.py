@@ -9,7 +9,7 @@ import msgspec
 from runwise_protocol import frames
 from runwise_protocol.errors import Kind, RunwiseError
 
-from runwised.server.conversation import CommandLine, Conversation, Question, Refusal, Request
+from runwised.server.conversation import CommandLine, Conversation, Opening, Question, Refusal, Request
 from runwised.server.dispatch import Dispatcher
 from runwised.server.wire import Gone, Wire
 
@@ -58,6 +58,9 @@ class Session:
                     self._begun = anyio.current_time()
                 for request in requests:
                     await self._answer(request)
+                    if isinstance(request, Opening) and self._dispatcher.hosts:
+                        await self._dispatcher.host(self._wire, request.where)
+                        return
                     if self._gone or (isinstance(request, Refusal) and request.last):
                         return
         except Gone:

@@ -31,6 +31,14 @@ def test_the_command_line_is_what_the_page_says() -> None:
     assert request == frames.encode(kind, payload)
 
 
+def test_the_beginning_of_an_mcp_session_is_what_the_page_says() -> None:
+    ((kind, payload),) = dump("mcp")
+    assert frames.mcp_request("0.1.0", b"/data/gpt", [b"WANDB_DIR=/scratch"]) == frames.encode(kind, payload)
+    where = Where(cwd="/data/gpt", environ={"WANDB_DIR": "/scratch"})
+    assert messages.decode_lane(payload) == messages.Lane(where, 0, False, False, [])
+    assert dump("hello") == [(frames.HELLO, b"0.1.0")]
+
+
 def test_the_stream_is_what_the_page_says() -> None:
     assert dump("stream") == [(frames.OUT, b"gpt-base finished\n"), (frames.EXIT, b"\0")]
 
