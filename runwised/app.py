@@ -17,6 +17,7 @@ from runwise_protocol.launch import READY
 from runwise_protocol.paths import cache_folder, runtime_folder, state_folder
 
 from runwised.catalog.catalog import Catalog
+from runwised.mcp_host import McpHost
 from runwised.server import lifecycle
 from runwised.server.answers import Answers
 from runwised.server.dispatch import Engine
@@ -31,12 +32,13 @@ def main(argv: Sequence[str]) -> None:
     os.umask(0o077)
     _log_to_stderr()
     status = 0
+    host = McpHost(Path(cache_folder()))
     try:
         if options.stdio:
-            lifecycle.live_on_pipes(0, 1, _engine)
+            lifecycle.live_on_pipes(0, 1, _engine, host)
         else:
             plan = lifecycle.Plan(folder=runtime_folder(), idle_seconds=options.idle_seconds)
-            lifecycle.live(plan, _engine, lambda: _tell(options.ready_fd, READY))
+            lifecycle.live(plan, _engine, lambda: _tell(options.ready_fd, READY), host)
     except RunwiseError as error:
         status = _failed(options.ready_fd, error)
     except Exception as error:  # the boundary: whoever waits for us must hear of it

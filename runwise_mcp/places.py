@@ -1,0 +1,82 @@
+"""`Places`: which project a session's questions are about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os.path import normpath
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.query import Where
+
+from runwise_mcp.answering import Answering
+from runwise_mcp.recent import Recent
+
+_DECIDING = ("RUNWISE_PROJECT_ROOT", "RUNWISE_WANDB_DIR", "RUNWISE_LOGS_DIR")
+"""Variables that name a project by themselves."""
+
+
+class Choice(NamedTuple):
+    """From where to ask."""
+
+    where: Where
+    named: str | None
+    """The project's root, where an answer should name it: others could have been meant."""
+
+
+class Places:
+    """Chooses: what is named, else $RUNWISE_PROJECT_ROOT, the client's roots, its folder, the most recent project."""
+
+    def __init__(self, answering: Answering, start: Where, recent: Recent) -> None:
+        self._answering = answering
+        self._start = start
+        self._recent = recent
+
+    async def choose(self, project: str | None, roots: Sequence[str]) -> Choice:
+        """From where to ask a question. Raises RunwiseError where there is no project."""
+        if project is not None:
+            return await self._at(Path(self._start.cwd, Path(folder_of(project) or project).expanduser()))
+        if any(name in self._start.environ for name in _DECIDING):
+            return Choice(self._start, None)
+        found = [(at, root) for at in self._candidates(roots) if (root := await self._answering.root(at)) is not None]
+        if not found:
+            return await self._last()
+        where, root = found[0]
+        self._recent.note(root)
+        return Choice(where, root if len({root for _, root in found}) > 1 else None)
+
+    def _candidates(self, roots: Sequence[str]) -> Iterable[Where]:
+        """The client's roots; where it has none its folder, with the variables it was started with."""
+        if not roots:
+            return (self._start,)
+        return (_without_variables(folder) for folder in roots)
+
+    async def _at(self, folder: Path) -> Choice:
+        where = _without_variables(normpath(folder))
+        if not folder.is_dir():
+            raise RunwiseError(Kind.NOT_FOUND, f"project: {folder} is not a folder")
+        if (root := await self._answering.root(where)) is None:
+            raise RunwiseError(Kind.NOT_FOUND, f"project: no logs in {folder} or above it", "analyze_local_log")
+        self._recent.note(root)
+        return Choice(where, None)
+
+    async def _last(self) -> Choice:
+        """The project that was asked about last, by whomever."""
+        for root in (self._answering.recent(), self._recent.read()):
+            if root is not None and await self._answering.root(_without_variables(root)) is not None:
+                return Choice(_without_variables(root), root)
+        message = f"no project in {self._start.cwd} or above it, and none was asked about before"
+        raise RunwiseError(Kind.NOT_FOUND, message, "project=/its/folder, or set RUNWISE_PROJECT_ROOT")
+
+
+def folder_of(uri: str) -> str | None:
+    """The folder that a file URI names."""
+    parts = urlsplit(uri)
+    return unquote(parts.path) if parts.scheme == "file" and parts.netloc in ("", "localhost") else None
+
+
+def _without_variables(folder: str) -> Where:
+    """From a folder, whatever project the client's own variables name."""
+    return Where(cwd=folder)

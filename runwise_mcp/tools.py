@@ -1,0 +1,182 @@
+"""The tools: which contract each one asks, under which name, and which of its fields a model is told of.
+
+A tool takes every field of its contract, but its schema shows only those that are worth their tokens.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.queries.best import RankRuns
+from runwise_protocol.queries.compare import Compare
+from runwise_protocol.queries.diagnose import CheckHealth, Diagnose
+from runwise_protocol.queries.history import History
+from runwise_protocol.queries.live import Live
+from runwise_protocol.queries.local import Local
+from runwise_protocol.queries.metrics import ListKeys, ShowStats
+from runwise_protocol.queries.raw import Raw
+from runwise_protocol.queries.run import Latest, ShowRun
+from runwise_protocol.queries.runs import ListRuns
+from runwise_protocol.query import Look, Query, checked
+from runwise_protocol.schema import Parameter, parameters
+
+INSTRUCTIONS = """\
+W&B, TensorBoard, JSONL, CSV and console logs of ML training runs on this machine, read live.
+Zoom in: list_runs or find_best_run; analyze_run; get_history or get_stats; get_raw for exact rows.
+Failed or odd run: diagnose_run. Which of many: health_check. Never read log files yourself.
+run: id, its beginning, or name; newest if left out. keys: names or globs, comma-separated.
+Commands after "next:" are tools too: history is get_history, --from is start, --to is end, -k is keys, -n samples."""
+"""What a model is told once: the way from the list to the rows, in five lines."""
+
+
+class Call(NamedTuple):
+    """A tool call, understood."""
+
+    query: Query
+    look: Look
+    project: str | None
+    """The folder it names."""
+
+
+class Tool(NamedTuple):
+    """One tool."""
+
+    name: str
+    query: type[Query]
+    description: str
+    shown: tuple[str, ...] = ()
+    """Fields of the contract that the schema shows."""
+    writes: bool = False
+    names: Mapping[str, str] = {}
+    """What a tool calls fields whose names would mean nothing to a model: {tool's: contract's}."""
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the arguments that a model is told of."""
+        known = self._known
+        fields = {name: {"type": _TYPES[known[name].kind]} for name in (*self.shown, "budget", "project")}
+        required = [name for name in self.shown if known[name].required or name in self.names]
+        return {"type": "object", "properties": fields, **({"required": required} if required else {})}
+
+    @property
+    def _known(self) -> dict[str, Parameter]:
+        """Every argument that is taken, by the name it has here."""
+        theirs = {field: name for name, field in self.names.items()}
+        known = {theirs.get(parameter.name, parameter.name): parameter for parameter in parameters(self.query)}
+        return {**known, "budget": _BUDGET, "project": _PROJECT}
+
+    def call(self, arguments: Mapping[str, Any]) -> Call:
+        """What arguments of any kind ask for; null, "" and [] are left out.
+
+        Raises RunwiseError (usage) that names the argument, what it may be and what is nearest.
+        """
+        known = self._known
+        given = {name: value for name, value in arguments.items() if value not in (None, "", [])}
+        for name in given:
+            if name not in known:
+                raise RunwiseError(Kind.USAGE, f"{self.name} has no argument {_short(name)}; {_nearest(name, known)}")
+        for name, parameter in known.items():
+            if name not in given and (parameter.required or name in self.names):
+                raise RunwiseError(Kind.USAGE, f"{self.name} needs {name}: {parameter.help.rstrip('.')}")
+        fields = {name: _value(known[name], value) for name, value in given.items()}
+        look = self._checked(Look, {name: fields.pop(name) for name in ("budget",) if name in fields})
+        project = self._checked(_Common, {name: fields.pop(name) for name in ("project",) if name in fields}).project
+        return Call(self._checked(self.query, fields), look, project)
+
+    def _checked(self, contract: type[msgspec.Struct], fields: Mapping[str, Any]) -> Any:
+        try:
+            return checked(contract, {self.names.get(name, name): value for name, value in fields.items()})
+        except msgspec.ValidationError as error:
+            path = str(error).partition(" - at `$.")[2].partition("`")[0].partition("[")[0]
+            name = next((mine for mine, theirs in self.names.items() if theirs == path), path)
+            parameter = self._known.get(name)
+            if parameter is None:
+                raise RunwiseError(Kind.USAGE, f"{self.name}: {error}") from error
+            found = fields[name]
+            expected = "true or false" if parameter.kind == "switch" else parameter.expected
+            if parameter.many:
+                expected = "a list of texts, or one text with commas"
+            near = f"; {_nearest(str(found), parameter.choices)}" if parameter.choices else ""
+            raise RunwiseError(Kind.USAGE, f"{name}: expected {expected}, found {_short(found)}{near}") from error
+
+
+class _Common(msgspec.Struct, frozen=True, kw_only=True):
+    project: str | None = None
+
+
+_TYPES = {"text": "string", "integer": "integer", "switch": "boolean"}
+_BUDGET = next(parameter for parameter in parameters(Look) if parameter.name == "budget")
+_PROJECT = parameters(_Common)[0]
+
+
+def _value(parameter: Parameter, value: Any) -> Any:
+    """A value as the contract takes it: models write numbers as text, lists as text, and text as numbers."""
+    if parameter.many and isinstance(value, str):
+        value = _listed(value)
+    if parameter.kind == "text" and isinstance(value, int | float) and not isinstance(value, bool):
+        return [str(value)] if parameter.many else str(value)
+    return value
+
+
+def _listed(text: str) -> list[str]:
+    if text.startswith("["):
+        try:
+            found = json.loads(text)
+        except ValueError:  # a glob may begin like that
+            found = None
+        if isinstance(found, list) and all(isinstance(each, str) for each in found):
+            return found
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _nearest(word: str, valid: Mapping[str, Any] | tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, [*valid], n=1)
+    return (f"nearest: {close[0]}; " if close else "") + "valid: " + ", ".join(valid)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+_ALL = (
+    Tool("list_runs", ListRuns, "Runs, newest first: state, step, main metric, trend.", ("where", "sort", "limit")),
+    Tool("analyze_run", ShowRun, "One run on a page: state, metrics, oddities, config.", ("run",)),
+    Tool("analyze_latest", Latest, "The same of the newest run."),
+    Tool("compare_runs", Compare, "Runs side by side; RUN@STEP for values at a step.", ("runs", "filter")),
+    Tool("live_status", Live, "What is running: step, rate, last sign of life."),
+    Tool("analyze_local_log", Local, "Any log file or folder, by path.", ("path", "run"), names={"path": "file"}),
+    Tool("get_history", History, "Sampled curves; no spike is lost.", ("run", "keys", "start", "end", "samples")),
+    Tool("get_stats", ShowStats, "Exact min, max, mean, last, with steps.", ("run", "keys")),
+    Tool("list_keys", ListKeys, "What a run logged.", ("run", "keys")),
+    Tool("find_best_run", RankRuns, "Rank runs by a metric's best value.", ("key", "max", "where")),
+    Tool("diagnose_run", Diagnose, "Why it failed, and what went bad first.", ("run",)),
+    Tool("get_raw", Raw, "Exact rows; step is N or N:M.", ("run", "keys", "step", "limit")),
+    Tool("health_check", CheckHealth, "A line of trouble a run.", ("run",)),
+)
+
+TOOLS = {tool.name: tool for tool in _ALL}
+"""By name, in the order they are listed."""
+
+
+def tool_named(name: str) -> Tool:
+    """The tool of this name. Raises RunwiseError (usage) that names the nearest."""
+    if name not in TOOLS:
+        raise RunwiseError(Kind.USAGE, f"no tool {_short(name)}; {_nearest(name, TOOLS)}")
+    return TOOLS[name]
+
+
+_BY_COMMAND = {tool.query.command: tool.name for tool in _ALL}
+
+
+def told(error: RunwiseError, asked: str = "") -> str:
+    """What a model reads of an error: one line, with the tool that helps (another than it `asked`) for the command."""
+    program, _, command = error.hint.partition(" ")
+    tool = _BY_COMMAND.get(command.partition(" ")[0])
+    hint = error.hint if program != "runwise" else tool if tool and tool != asked else ""
+    return " ".join(f"error: {error.message}{f'; try {hint}' if hint else ''}".split())
