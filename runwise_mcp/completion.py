@@ -7,7 +7,7 @@ from runwise_protocol.queries.metrics import ListKeys
 from runwise_protocol.queries.runs import ListRuns
 
 from runwise_mcp.answering import Ask
-from runwise_mcp.resources import shown
+from runwise_mcp.visible import shown
 
 MOST = 100
 """Values in one answer; the protocol allows no more."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import mcp_types as types
 from runwise_protocol.errors import Kind, RunwiseError
 
-from runwise_mcp.resources import shown
+from runwise_mcp.visible import shown
 
 
 def _argument(name: str, description: str, required: bool = False) -> types.PromptArgument:

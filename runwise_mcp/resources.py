@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -14,6 +13,7 @@ from runwise_protocol.queries.runs import ListRuns
 from runwise_protocol.query import Query
 
 from runwise_mcp.answering import Ask
+from runwise_mcp.visible import shown
 
 RUN = "runwise://run/{id}"
 CURVE = "runwise://run/{id}/{key}"
@@ -21,7 +21,6 @@ PAGE = 100
 """Resources on a page of the list."""
 
 _PREFIX = "runwise://run/"
-_SHOWN = 80
 
 TEMPLATES = [
     types.ResourceTemplate(name="run", uri_template=RUN, description="A run on one page.", mime_type="text/plain"),
@@ -74,12 +73,3 @@ async def read(ask: Ask, uri: str) -> types.ReadResourceResult:
     """The text of a resource. Raises RunwiseError."""
     _, text = await ask(parse(uri).query)
     return types.ReadResourceResult(contents=[types.TextResourceContents(uri=uri, text=text, mime_type="text/plain")])
-
-
-def shown(name: str) -> str:
-    """A name that a program gave, on one line, of bounded length, without what cannot be seen."""
-    seen = "".join(letter for letter in name if unicodedata.category(letter) not in _UNSEEN)
-    return seen if len(seen) <= _SHOWN else seen[: _SHOWN - 1] + "…"
-
-
-_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

@@ -26,6 +26,7 @@ from runwise_mcp.answering import Answering, Ask
 from runwise_mcp.places import Choice, Places, folder_of
 from runwise_mcp.recent import Recent
 from runwise_mcp.tools import INSTRUCTIONS, TOOLS, Call, told, tool_named
+from runwise_mcp.visible import visible
 from runwise_mcp.watching import Watching
 
 Context: TypeAlias = ServerRequestContext[Any]
@@ -102,7 +103,7 @@ class Session:
             return types.CallToolResult(content=[types.TextContent(text=told(error, tool.name))], is_error=True)
         content = [types.TextContent(text=text)]
         if choice.named is not None:
-            content.append(types.TextContent(text=f"project {resources.shown(choice.named)}"))
+            content.append(types.TextContent(text=f"project {visible(choice.named)}"))
         return types.CallToolResult(content=[*content])
 
     async def _list_resources(

@@ -25,6 +25,8 @@ from runwise_protocol.queries.runs import ListRuns
 from runwise_protocol.query import Look, Query, checked
 from runwise_protocol.schema import Parameter, parameters
 
+from runwise_mcp.visible import visible
+
 INSTRUCTIONS = """\
 W&B, TensorBoard, JSONL, CSV and console logs of ML training runs on this machine, read live.
 Zoom in: list_runs or find_best_run; analyze_run; get_history or get_stats; get_raw for exact rows.
@@ -179,4 +181,4 @@ def told(error: RunwiseError, asked: str = "") -> str:
     program, _, command = error.hint.partition(" ")
     tool = _BY_COMMAND.get(command.partition(" ")[0])
     hint = error.hint if program != "runwise" else tool if tool and tool != asked else ""
-    return " ".join(f"error: {error.message}{f'; try {hint}' if hint else ''}".split())
+    return visible(f"error: {error.message}{f'; try {hint}' if hint else ''}")
