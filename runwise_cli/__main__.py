@@ -29,6 +29,8 @@ BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended."""
 CANNOT_WRITE = 74
 """EX_IOERR of sysexits.h."""
+_ALONE = ("daemon", "init", "mcp", "skill", "status")
+"""What needs no daemon to be started."""
 INTERRUPTED = 130
 """What a shell reports for a program that SIGINT ended."""
 
@@ -72,7 +74,9 @@ def answer(argv: list[str]) -> int:
 def _is_question(argv: list[str]) -> bool:
     """Whether it is worth a daemon."""
     helped = "--help" in argv or "-h" in argv
-    return not helped and (not argv or not (argv[0].startswith("-") or argv[0] in ("daemon", "init", "status")))
+    return not helped and (
+        not argv or not (argv[0].startswith("-") or argv[0] in ("daemon", "init", "mcp", "skill", "status"))
+    )
 
 
 def _start() -> tuple[socket | None, int | None]:

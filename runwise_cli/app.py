@@ -22,7 +22,7 @@ from runwise_protocol.queries import BY_COMMAND, QUERIES
 from runwise_protocol.query import Query
 from runwise_protocol.schema import Parameter, parameters
 
-from runwise_cli import daemon
+from runwise_cli import daemon, mcp, skill
 from runwise_cli.ask import ask
 from runwise_cli.demo import demo
 from runwise_cli.init import init, init_auto
@@ -67,6 +67,8 @@ def command_line(answer: Callable[[Parsed], int]) -> typer.Typer:
     app.command("watch")(_watch)
     app.command("status", help="Tell how the daemon is, what it watches, and how.")(_told(daemon.status))
     app.add_typer(_daemon_commands(), name="daemon", help="Start or stop the background process that answers.")
+    app.add_typer(_one_command("install", _install_mcp), name="mcp", help="Give coding agents the tools, over MCP.")
+    app.add_typer(_one_command("install", _install_skill), name="skill", help="Tell coding agents of the commands.")
     return app
 
 
@@ -75,6 +77,17 @@ def _daemon_commands() -> typer.Typer:
     for verb in (daemon.start, daemon.stop, daemon.status, daemon.restart):
         group.command(verb.__name__, help=verb.__doc__)(_told(verb))
     return group
+
+
+def _one_command(name: str, command: Callable[..., int]) -> typer.Typer:
+    group = typer.Typer(rich_markup_mode=None)
+    group.callback()(_nothing)  # without it Typer would do away with the command's name
+    group.command(name)(command)
+    return group
+
+
+def _nothing() -> None:
+    """What stands before a command of a group."""
 
 
 def _told(verb: Callable[[], tuple[str, int]]) -> Callable[[], int]:
@@ -128,6 +141,23 @@ def _init(
     print(f"wrote {written.path}\n{learned}", end="")
     if written.kept:
         print(f"kept as they were: {', '.join(written.kept)}")
+    return 0
+
+
+def _install_mcp(
+    clients: Annotated[list[str] | None, typer.Argument(help=f"{', '.join(mcp.CLIENTS)}; all that are there.")] = None,
+    show: Annotated[bool, typer.Option("--print", help="Show what would change, and change nothing.")] = False,
+) -> int:
+    """Add runwise-mcp to the configuration of coding agents' clients; what changes is shown."""
+    print(mcp.install(clients or [], Path.home(), show), end="")
+    return 0
+
+
+def _install_skill(
+    show: Annotated[bool, typer.Option("--print", help="Show the page, and write nothing.")] = False,
+) -> int:
+    """Write a page about runwise where coding agents look for their skills."""
+    print(skill.install(Path.home(), show), end="")
     return 0
 
 

@@ -28,11 +28,11 @@ from runwise_protocol.schema import Parameter, parameters
 from runwise_mcp.visible import visible
 
 INSTRUCTIONS = """\
-W&B, TensorBoard, JSONL, CSV and console logs of ML training runs on this machine, read live.
-Zoom in: list_runs or find_best_run; analyze_run; get_history or get_stats; get_raw for exact rows.
-Failed or odd run: diagnose_run. Which of many: health_check. Never read log files yourself.
-run: id, its beginning, or name; newest if left out. keys: names or globs, comma-separated.
-Commands after "next:" are tools too: history is get_history, --from is start, --to is end, -k is keys, -n samples."""
+ML training runs on this machine (W&B, TensorBoard, JSONL, CSV, consoles), live; never read logs yourself.
+Zoom in: list_runs or find_best_run, analyze_run, get_history or get_stats, get_raw.
+Odd or failed run: diagnose_run; many: health_check.
+run: id, its beginning, or name; default newest. keys: names or globs, comma-separated.
+"next: history R -k K --from A --to B": get_history run, keys, start, end."""
 """What a model is told once: the way from the list to the rows, in five lines."""
 
 
@@ -147,19 +147,19 @@ def _short(value: Any) -> str:
 
 
 _ALL = (
-    Tool("list_runs", ListRuns, "Runs, newest first: state, step, main metric, trend.", ("where", "sort", "limit")),
+    Tool("list_runs", ListRuns, "Runs, newest first: state, step, main metric, trend.", ("where", "limit")),
     Tool("analyze_run", ShowRun, "One run on a page: state, metrics, oddities, config.", ("run",)),
-    Tool("analyze_latest", Latest, "The same of the newest run."),
-    Tool("compare_runs", Compare, "Runs side by side; RUN@STEP for values at a step.", ("runs", "filter")),
-    Tool("live_status", Live, "What is running: step, rate, last sign of life."),
-    Tool("analyze_local_log", Local, "Any log file or folder, by path.", ("path", "run"), names={"path": "file"}),
-    Tool("get_history", History, "Sampled curves; no spike is lost.", ("run", "keys", "start", "end", "samples")),
+    Tool("analyze_latest", Latest, "The newest run."),
+    Tool("compare_runs", Compare, "Runs side by side; RUN@STEP too.", ("runs",)),
+    Tool("live_status", Live, "What is running."),
+    Tool("analyze_local_log", Local, "Any log file or folder.", ("path",), names={"path": "file"}),
+    Tool("get_history", History, "Sampled curves; no spike is lost.", ("run", "keys", "start", "end")),
     Tool("get_stats", ShowStats, "Exact min, max, mean, last, with steps.", ("run", "keys")),
-    Tool("list_keys", ListKeys, "What a run logged.", ("run", "keys")),
-    Tool("find_best_run", RankRuns, "Rank runs by a metric's best value.", ("key", "max", "where")),
-    Tool("diagnose_run", Diagnose, "Why it failed, and what went bad first.", ("run",)),
-    Tool("get_raw", Raw, "Exact rows; step is N or N:M.", ("run", "keys", "step", "limit")),
-    Tool("health_check", CheckHealth, "A line of trouble a run.", ("run",)),
+    Tool("list_keys", ListKeys, "What a run logged.", ("run",)),
+    Tool("find_best_run", RankRuns, "Rank runs by a metric's best value.", ("key", "max")),
+    Tool("diagnose_run", Diagnose, "Why it failed; what went bad first.", ("run",)),
+    Tool("get_raw", Raw, "Exact rows; step is N or N:M.", ("run", "keys", "step")),
+    Tool("health_check", CheckHealth, "Trouble, a line a run."),
 )
 
 TOOLS = {tool.name: tool for tool in _ALL}

@@ -106,6 +106,6 @@ def test_an_error_is_one_line_that_names_a_tool_and_no_command(error: RunwiseErr
 
 def test_the_schemas_are_json_that_does_not_change() -> None:
     assert json.dumps(TOOLS["compare_runs"].schema) == (
-        '{"type": "object", "properties": {"runs": {"type": "string"}, "filter": {"type": "string"}, '
+        '{"type": "object", "properties": {"runs": {"type": "string"}, '
         '"budget": {"type": "integer"}, "project": {"type": "string"}}, "required": ["runs"]}'
     )
