@@ -92,15 +92,11 @@ class Session:
 
     async def _call_tool(self, context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         try:
-            tool = tool_named(params.name)
-        except RunwiseError as error:
-            raise MCPError(types.INVALID_PARAMS, error.message) from error
-        try:
-            call = tool.call(params.arguments or {})
+            call = tool_named(params.name).call(params.arguments or {})
             choice = await self._choose(context, call)
             _, text = await self._answer(call.query, call.look, choice)
         except RunwiseError as error:
-            return types.CallToolResult(content=[types.TextContent(text=told(error, tool.name))], is_error=True)
+            return types.CallToolResult(content=[types.TextContent(text=told(error, params.name))], is_error=True)
         content = [types.TextContent(text=text)]
         if choice.named is not None:
             content.append(types.TextContent(text=f"project {visible(choice.named)}"))

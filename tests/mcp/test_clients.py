@@ -116,14 +116,14 @@ def test_what_is_wrong_with_a_call_is_one_line_for_the_model(mode: str, connect:
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-def test_a_tool_that_does_not_exist_is_an_error_of_the_protocol(mode: str, connect: Callable[..., Any]) -> None:
-    async def ask() -> str:
+def test_a_tool_that_does_not_exist_is_an_error_the_model_can_read(mode: str, connect: Callable[..., Any]) -> None:
+    async def ask() -> types.CallToolResult:
         async with connect(mode=mode) as client:
-            with pytest.raises(Exception, match="nearest: list_runs") as caught:
-                await client.call_tool("list_run", {})
-            return str(caught.value)
+            return await client.call_tool("list_run", {})
 
-    assert anyio.run(ask).startswith("no tool 'list_run'; nearest: list_runs; valid: list_runs, analyze_run,")
+    result = anyio.run(ask)
+    assert result.is_error
+    assert text_of(result).startswith("error: no tool 'list_run'; nearest: list_runs; valid: list_runs, analyze_run,")
 
 
 def test_thirty_calls_at_once_are_all_answered(connect: Callable[..., Any]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +30,12 @@ ENCODING = bpe_openai.get_encoding("o200k_base")
 def test_tools_and_instructions_cost_at_most_1200_tokens() -> None:
     listed = tools_listed().model_dump_json(by_alias=True, exclude_none=True)
     assert len(ENCODING.encode(listed)) + len(ENCODING.encode(INSTRUCTIONS)) <= 1200
+
+
+def test_the_readme_tells_of_every_tool() -> None:
+    page = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    told = re.findall(r"\| `([a-z]+_[a-z_]+)` \| `(\w+)`", page)
+    assert dict(told) == {name: tool.query.command for name, tool in TOOLS.items()}
 
 
 def test_the_instructions_are_five_lines_that_no_client_cuts() -> None:
