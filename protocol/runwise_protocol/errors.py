@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from runwise_protocol.harmless import clean
+
 
 class Kind(Enum):
     """What went wrong, as far as a caller can act on it. Value: (wire code, exit status)."""
@@ -41,5 +43,6 @@ class RunwiseError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        hint = f"\nhint: {self.hint}" if self.hint else ""
-        return f"error: {self.message}{hint}"
+        """As a person reads it; names that logs gave are in it, which may hold anything."""
+        hint = f"\nhint: {clean(self.hint)}" if self.hint else ""
+        return f"error: {clean(self.message)}{hint}"

@@ -128,3 +128,9 @@ def test_an_error_of_a_kind_yet_unknown_counts_as_internal() -> None:
 def test_a_state_that_is_no_object_is_a_value_error(payload: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         messages.decode_state(payload)
+
+
+def test_an_error_is_shown_without_what_a_name_in_it_would_do_to_a_terminal() -> None:
+    message = "'1' is ambiguous: 1\x1b[31mred\x1b[0m, 1\nerror: \u202eb"
+    error = RunwiseError(Kind.AMBIGUOUS, message, "runwise run 1\x07")
+    assert str(error) == "error: '1' is ambiguous: 1red, 1 error: b\nhint: runwise run 1"
