@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from runwise_protocol.query import Look, Query, Reply, Where
@@ -20,5 +20,5 @@ class Answering(Protocol):
     async def root(self, where: Where) -> str | None:
         """Root of the project that a question from there is about; None where there is none."""
 
-    def recent(self) -> str | None:
-        """Root of the project that was asked about last."""
+    async def recent(self) -> Sequence[str]:
+        """Roots of the projects that were ever asked about, the latest first; some may be gone."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import anyio
 from runwise_protocol.query import Where
 
 from runwise_mcp.answering import Answering
-from runwise_mcp.recent import Recent
 from runwise_mcp.session import Session
 from runwise_mcp.transport import Receive, Send, Transport
 
 
-async def serve(answering: Answering, start: Where, cache: Path, receive: Receive, send: Send) -> None:
+async def serve(answering: Answering, start: Where, receive: Receive, send: Send) -> None:
     """Serve a client that was started in `start` until it goes away."""
-    session = Session(answering, start, Recent(cache))
+    session = Session(answering, start)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(session.watch)
         await Transport(receive, send).serve(session.server)

@@ -6,20 +6,18 @@ import hmac
 import secrets
 import socket
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 import anyio
 import uvicorn
 from runwise_protocol.aio import AsyncClient
 from runwise_protocol.client import here
 from runwise_protocol.errors import Kind, RunwiseError
-from runwise_protocol.paths import cache_folder
-from runwise_protocol.queries.runs import ListRuns
+from runwise_protocol.queries.runs import ListRuns, RunList
 from runwise_protocol.query import Look, Query, Reply, Where
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runwise_mcp.recent import Recent
 from runwise_mcp.session import Session
 
 HOST = "127.0.0.1"
@@ -42,7 +40,7 @@ async def serve(port: int, token: str | None) -> None:
         except OSError as error:
             raise RunwiseError(Kind.UNREACHABLE, f"cannot listen on port {port}: {error.strerror}") from error
         async with AsyncClient() as client, anyio.create_task_group() as tasks:
-            session = Session(_Daemon(client), start, Recent(Path(cache_folder())))
+            session = Session(_Daemon(client), start)
             tasks.start_soon(session.watch)
             application = guarded(session.server.streamable_http_app(streamable_http_path=PATH, host=HOST), token)
             _announce(listening.getsockname()[1], token)
@@ -80,7 +78,11 @@ class _Daemon:
         self._client = client
 
     async def ask(self, query: Query, look: Look, where: Where) -> tuple[Reply, str]:
-        reply = await self._client.ask(query, look=look, where=where)
+        if not query.patience:
+            reply = await self._client.ask(query, look=look, where=where)
+        else:
+            async with AsyncClient() as alone:  # the other questions do not wait with it
+                reply = await alone.ask(query, look=look, where=where)
         return reply, str(reply)
 
     async def root(self, where: Where) -> str | None:
@@ -93,5 +95,8 @@ class _Daemon:
             raise
         return where.cwd
 
-    def recent(self) -> str | None:
-        return None
+    async def recent(self) -> Sequence[str]:
+        """The projects of the newest runs."""
+        reply = await self._client.ask(ListRuns(all=True))
+        assert isinstance(reply, RunList)
+        return list(dict.fromkeys(run.root for run in reply.runs if run.root))

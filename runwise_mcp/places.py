@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
-from os.path import normpath
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -12,7 +11,6 @@ from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.query import Where
 
 from runwise_mcp.answering import Answering
-from runwise_mcp.recent import Recent
 
 _DECIDING = ("RUNWISE_PROJECT_ROOT", "RUNWISE_WANDB_DIR", "RUNWISE_LOGS_DIR")
 """Variables that name a project by themselves."""
@@ -29,22 +27,20 @@ class Choice(NamedTuple):
 class Places:
     """Chooses: what is named, else $RUNWISE_PROJECT_ROOT, the client's roots, its folder, the most recent project."""
 
-    def __init__(self, answering: Answering, start: Where, recent: Recent) -> None:
+    def __init__(self, answering: Answering, start: Where) -> None:
         self._answering = answering
         self._start = start
-        self._recent = recent
 
     async def choose(self, project: str | None, roots: Sequence[str]) -> Choice:
         """From where to ask a question. Raises RunwiseError where there is no project."""
         if project is not None:
-            return await self._at(Path(self._start.cwd, Path(folder_of(project) or project).expanduser()))
+            return await self._named(folder_of(project) or project)
         if any(name in self._start.environ for name in _DECIDING):
             return Choice(self._start, None)
         found = [(at, root) for at in self._candidates(roots) if (root := await self._answering.root(at)) is not None]
         if not found:
             return await self._last()
         where, root = found[0]
-        self._recent.note(root)
         return Choice(where, root if len({root for _, root in found}) > 1 else None)
 
     def _candidates(self, roots: Sequence[str]) -> Iterable[Where]:
@@ -53,19 +49,20 @@ class Places:
             return (self._start,)
         return (_without_variables(folder) for folder in roots)
 
-    async def _at(self, folder: Path) -> Choice:
-        where = _without_variables(normpath(folder))
-        if not folder.is_dir():
-            raise RunwiseError(Kind.NOT_FOUND, f"project: {folder} is not a folder")
-        if (root := await self._answering.root(where)) is None:
+    async def _named(self, project: str) -> Choice:
+        """A folder, or what the path of a project that was asked about ends with."""
+        folder = os.path.normpath(os.path.join(self._start.cwd, os.path.expanduser(project)))  # noqa: PTH111, PTH118 - never raise
+        if not os.path.isdir(folder):  # noqa: PTH112 - as above
+            return Choice(Where(cwd=self._start.cwd, project=project), None)
+        where = _without_variables(folder)
+        if await self._answering.root(where) is None:
             raise RunwiseError(Kind.NOT_FOUND, f"project: no logs in {folder} or above it", "analyze_local_log")
-        self._recent.note(root)
         return Choice(where, None)
 
     async def _last(self) -> Choice:
         """The project that was asked about last, by whomever."""
-        for root in (self._answering.recent(), self._recent.read()):
-            if root is not None and await self._answering.root(_without_variables(root)) is not None:
+        for root in await self._answering.recent():
+            if await self._answering.root(_without_variables(root)) is not None:
                 return Choice(_without_variables(root), root)
         message = f"no project in {self._start.cwd} or above it, and none was asked about before"
         raise RunwiseError(Kind.NOT_FOUND, message, "project=/its/folder, or set RUNWISE_PROJECT_ROOT")

@@ -18,15 +18,14 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
 from runwise_protocol import __version__
 from runwise_protocol.errors import RunwiseError
+from runwise_protocol.harmless import clean
 from runwise_protocol.queries.local import PathQuery
 from runwise_protocol.query import Look, Query, Reply, Where
 
-from runwise_mcp import completion, prompts, resources
+from runwise_mcp import completion, prompts, resources, waiting
 from runwise_mcp.answering import Answering, Ask
 from runwise_mcp.places import Choice, Places, folder_of
-from runwise_mcp.recent import Recent
 from runwise_mcp.tools import INSTRUCTIONS, TOOLS, Call, told, tool_named
-from runwise_mcp.visible import visible
 from runwise_mcp.watching import Watching
 
 Context: TypeAlias = ServerRequestContext[Any]
@@ -37,6 +36,8 @@ _ROOTS_SECONDS = 2.0
 """Longest wait for the client to say its roots."""
 _AT_ONCE = 16
 """Questions of one session that are worked on at the same time: other sessions get their turn."""
+_NOTHING = "nothing new\n"
+"""What a model reads where the command says nothing: clients take an empty answer for a failure."""
 _DAY = CacheHint(ttl_ms=86_400_000, scope="public")
 _NOW = CacheHint(ttl_ms=0, scope="private")
 _HINTS: dict[Any, CacheHint] = {
@@ -52,9 +53,9 @@ _HINTS: dict[Any, CacheHint] = {
 class Session:
     """Answers one client (over HTTP: all). `watch` has to run beside what serves `server`."""
 
-    def __init__(self, answering: Answering, start: Where, recent: Recent) -> None:
+    def __init__(self, answering: Answering, start: Where) -> None:
         self._answering = answering
-        self._places = Places(answering, start, recent)
+        self._places = Places(answering, start)
         self._start = start
         self._roots: dict[str, Sequence[str]] = {}
         self._turn = anyio.Semaphore(_AT_ONCE)
@@ -94,12 +95,12 @@ class Session:
         try:
             call = tool_named(params.name).call(params.arguments or {})
             choice = await self._choose(context, call)
-            _, text = await self._answer(call.query, call.look, choice)
+            text = "".join([await self._said(context, query, call.look, choice) for query in call.queries])
         except RunwiseError as error:
             return types.CallToolResult(content=[types.TextContent(text=told(error, params.name))], is_error=True)
-        content = [types.TextContent(text=text)]
+        content = [types.TextContent(text=text or _NOTHING)]
         if choice.named is not None:
-            content.append(types.TextContent(text=f"project {visible(choice.named)}"))
+            content.append(types.TextContent(text=f"project {clean(choice.named)}"))
         return types.CallToolResult(content=[*content])
 
     async def _list_resources(
@@ -174,7 +175,8 @@ class Session:
         try:
             return await self._places.choose(call.project, await self._client_roots(context))
         except RunwiseError:
-            if isinstance(call.query, PathQuery) and call.query.path and call.project is None:
+            (query, *_) = call.queries
+            if isinstance(query, PathQuery) and query.path and call.project is None:
                 return Choice(self._start, None)
             raise
 
@@ -186,6 +188,27 @@ class Session:
             return await self._answer(query, Look(), choice)
 
         return ask
+
+    async def _said(self, context: Context, query: Query, look: Look, choice: Choice) -> str:
+        """The text of an answer; one that is waited for takes no turn, and its asker hears how far it is."""
+        if not query.patience:
+            return (await self._answer(query, look, choice))[1]
+
+        async def ask(query: Query) -> tuple[Any, str]:
+            return await self._answer(query, Look(), choice)
+
+        said: str | RunwiseError
+        async with anyio.create_task_group() as tasks:
+            if context.meta and "progress_token" in context.meta:
+                tasks.start_soon(waiting.tell, query, ask, context.session.report_progress)
+            try:
+                _, said = await self._answering.ask(query, look, choice.where)
+            except RunwiseError as error:  # left to itself it would come out of the group as part of another
+                said = error
+            tasks.cancel_scope.cancel()
+        if isinstance(said, RunwiseError):
+            raise said
+        return said
 
     async def _answer(self, query: Query, look: Look, choice: Choice) -> tuple[Reply, str]:
         async with self._turn:

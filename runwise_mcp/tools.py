@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.harmless import clean
 from runwise_protocol.queries.best import RankRuns
 from runwise_protocol.queries.compare import Compare
 from runwise_protocol.queries.diagnose import CheckHealth, Diagnose
@@ -22,14 +23,17 @@ from runwise_protocol.queries.metrics import ListKeys, ShowStats
 from runwise_protocol.queries.raw import Raw
 from runwise_protocol.queries.run import Latest, ShowRun
 from runwise_protocol.queries.runs import ListRuns
+from runwise_protocol.queries.since import Since
+from runwise_protocol.queries.wait import WaitFor
 from runwise_protocol.query import Look, Query, checked
 from runwise_protocol.schema import Parameter, parameters
 
-from runwise_mcp.visible import visible
+from runwise_mcp.annotating import Annotation
+from runwise_mcp.waiting import USUAL, capped
 
 INSTRUCTIONS = """\
 ML training runs on this machine (W&B, TensorBoard, JSONL, CSV, consoles), live; never read logs yourself.
-Zoom in: list_runs or find_best_run, analyze_run, get_history or get_stats, get_raw.
+Zoom: list_runs or find_best_run, analyze_run, get_history or get_stats, get_raw.
 Odd or failed run: diagnose_run; many: health_check.
 run: id, its beginning, or name; default newest. keys: names or globs, comma-separated.
 "next: history R -k K --from A --to B": get_history run, keys, start, end."""
@@ -39,7 +43,8 @@ run: id, its beginning, or name; default newest. keys: names or globs, comma-sep
 class Call(NamedTuple):
     """A tool call, understood."""
 
-    query: Query
+    queries: tuple[Query, ...]
+    """What is asked, one after the other."""
     look: Look
     project: str | None
     """The folder it names."""
@@ -56,6 +61,10 @@ class Tool(NamedTuple):
     writes: bool = False
     names: Mapping[str, str] = {}
     """What a tool calls fields whose names would mean nothing to a model: {tool's: contract's}."""
+    defaults: Mapping[str, str] = {}
+    """Values of its own for fields that are left out."""
+    asked: Callable[[Any], tuple[Query, ...]] = lambda query: (query,)
+    """The questions that what the arguments say is made of."""
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -88,7 +97,8 @@ class Tool(NamedTuple):
         fields = {name: _value(known[name], value) for name, value in given.items()}
         look = self._checked(Look, {name: fields.pop(name) for name in ("budget",) if name in fields})
         project = self._checked(_Common, {name: fields.pop(name) for name in ("project",) if name in fields}).project
-        return Call(self._checked(self.query, fields), look, project)
+        queries = self.asked(self._checked(self.query, {**self.defaults, **fields}))
+        return Call(tuple(map(capped, queries)), look, project)
 
     def _checked(self, contract: type[msgspec.Struct], fields: Mapping[str, Any]) -> Any:
         try:
@@ -147,19 +157,35 @@ def _short(value: Any) -> str:
 
 
 _ALL = (
-    Tool("list_runs", ListRuns, "Runs, newest first: state, step, main metric, trend.", ("where", "limit")),
-    Tool("analyze_run", ShowRun, "One run on a page: state, metrics, oddities, config.", ("run",)),
+    Tool("list_runs", ListRuns, "Runs: state, step, metric, trend.", ("where",)),
+    Tool("analyze_run", ShowRun, "One run: state, metrics, oddities, config.", ("run",)),
     Tool("analyze_latest", Latest, "The newest run."),
-    Tool("compare_runs", Compare, "Runs side by side; RUN@STEP too.", ("runs",)),
+    Tool("compare_runs", Compare, "Runs side by side (RUN@STEP).", ("runs",)),
     Tool("live_status", Live, "What is running."),
     Tool("analyze_local_log", Local, "Any log file or folder.", ("path",), names={"path": "file"}),
-    Tool("get_history", History, "Sampled curves; no spike is lost.", ("run", "keys", "start", "end")),
-    Tool("get_stats", ShowStats, "Exact min, max, mean, last, with steps.", ("run", "keys")),
+    Tool("get_history", History, "Curves; no spike is lost.", ("run", "keys", "start", "end")),
+    Tool("get_stats", ShowStats, "Exact min, max, mean, last.", ("run", "keys")),
     Tool("list_keys", ListKeys, "What a run logged.", ("run",)),
-    Tool("find_best_run", RankRuns, "Rank runs by a metric's best value.", ("key", "max")),
-    Tool("diagnose_run", Diagnose, "Why it failed; what went bad first.", ("run",)),
+    Tool("find_best_run", RankRuns, "Runs by best value of key.", ("key", "max")),
+    Tool("diagnose_run", Diagnose, "Why it failed, from when.", ("run",)),
     Tool("get_raw", Raw, "Exact rows; step is N or N:M.", ("run", "keys", "step")),
-    Tool("health_check", CheckHealth, "Trouble, a line a run."),
+    Tool("health_check", CheckHealth, "Trouble, by run."),
+    Tool(
+        "wait_for",
+        WaitFor,
+        "Wait (50s, max 9m) until val/loss<2, anomaly or end.",
+        ("until", "runs", "timeout", "since"),
+        defaults={"timeout": USUAL},
+    ),
+    Tool("changes_since", Since, "News since a cursor (@c7).", ("cursor",)),
+    Tool(
+        "annotate_run",
+        Annotation,
+        "Tag a run; write a note.",
+        ("run", "tags", "remove", "note"),
+        writes=True,
+        asked=Annotation.asked,
+    ),
 )
 
 TOOLS = {tool.name: tool for tool in _ALL}
@@ -181,4 +207,4 @@ def told(error: RunwiseError, asked: str = "") -> str:
     program, _, command = error.hint.partition(" ")
     tool = _BY_COMMAND.get(command.partition(" ")[0])
     hint = error.hint if program != "runwise" else tool if tool and tool != asked else ""
-    return visible(f"error: {error.message}{f'; try {hint}' if hint else ''}")
+    return clean(f"error: {error.message}{f'; try {hint}' if hint else ''}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -20,19 +21,20 @@ _log = logging.getLogger(__name__)
 
 
 class McpHost:
-    """Serves sessions; `cache` is the folder for what is remembered between the daemon's lives."""
+    """Serves sessions; that one ever came is remembered in the cache folder, over the daemon's lives."""
 
     def __init__(self, cache: Path) -> None:
-        self._cache = cache
+        self._sign = cache / "mcp"
 
     async def warm(self) -> None:
         """Load the SDK where an MCP client was here before."""
-        if (self._cache / "mcp-project").exists():
+        if self._sign.exists():
             await anyio.to_thread.run_sync(_sdk)
 
     async def __call__(self, dispatcher: Dispatcher, wire: Wire, where: Where) -> None:
         """Serve one session on a wire until the other side goes away."""
         sdk = await anyio.to_thread.run_sync(_sdk)
+        self._remember()
 
         async def send(data: bytes) -> None:
             try:
@@ -40,7 +42,14 @@ class McpHost:
             except Gone:
                 raise anyio.BrokenResourceError from None
 
-        await sdk.serve(_Daemon(dispatcher), where, self._cache, wire.receive, send)
+        await sdk.serve(_Daemon(dispatcher), where, wire.receive, send)
+
+    def _remember(self) -> None:
+        try:
+            self._sign.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._sign.touch()
+        except OSError as error:
+            _log.warning("%s cannot be written: %s", self._sign, error)
 
 
 class _Daemon:
@@ -55,8 +64,8 @@ class _Daemon:
     async def root(self, where: Where) -> str | None:
         return await self._dispatcher.engine.root(where)
 
-    def recent(self) -> str | None:
-        return self._dispatcher.engine.recent()
+    async def recent(self) -> Sequence[str]:
+        return await self._dispatcher.engine.recent()
 
 
 def _sdk() -> ModuleType:

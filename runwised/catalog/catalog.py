@@ -109,11 +109,12 @@ class Catalog:
         """Root of the project a question from `cwd` is about. Raises NoProject."""
         return locate(cwd, environ, self._settings).place.root
 
-    def recent(self) -> str | None:
-        """Root of the project that was asked about last, if one was since the start."""
-        whole = [holdings for place, holdings in self._projects.items() if not place.only]
-        last = max(whole, key=lambda holdings: holdings.asked_at, default=None)
-        return None if last is None else last.place.root
+    async def recent(self) -> list[str]:
+        """Roots of the projects that were ever asked about, the latest first; some may be gone."""
+        whole = [holdings for place, holdings in self._projects.items() if not place.only and holdings.runs]
+        whole.sort(key=lambda holdings: -holdings.asked_at)
+        known = await anyio.to_thread.run_sync(self._known.roots)
+        return list(dict.fromkeys([*(holdings.place.root for holdings in whole), *known]))
 
     async def view_of(self, path: str, cwd: str) -> Project:
         """What is at a path, absolute or from `cwd`, and nothing else, as it is now. Raises NoLog."""

@@ -134,9 +134,9 @@ class Answers:
         except NoProject:
             return None
 
-    def recent(self) -> str | None:
-        """Root of the project that was asked about last."""
-        return self._catalog.recent()
+    async def recent(self) -> list[str]:
+        """Roots of the projects that were ever asked about, the latest first; some may be gone."""
+        return await self._catalog.recent()
 
     def status(self) -> dict[str, Any]:
         """How the catalog is."""

@@ -83,8 +83,8 @@ class Engine(Protocol):
     async def root(self, where: Where) -> str | None:
         """Root of the project that a question from there is about; None where there is none."""
 
-    def recent(self) -> str | None:
-        """Root of the project that was asked about last."""
+    async def recent(self) -> list[str]:
+        """Roots of the projects that were ever asked about, the latest first; some may be gone."""
 
     async def close(self) -> None:
         """Save what is worth saving."""

@@ -36,6 +36,12 @@ CALLS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "diagnose_run": ({"run": "gpt-long", "budget": 100}, ["diagnose", "gpt-long", "--budget", "100"]),
     "get_raw": ({"run": "gpt-hot", "step": "720:770"}, ["raw", "gpt-hot", "--step", "720:770"]),
     "health_check": ({}, ["health"]),
+    "wait_for": (
+        {"until": "val/loss < 1.7 and finished", "runs": "gpt-base"},
+        ["wait", "gpt-base", "-u", "val/loss < 1.7 and finished"],
+    ),
+    "changes_since": ({}, ["since"]),
+    "annotate_run": ({"run": "gpt-base", "tags": "good,old"}, ["tag", "gpt-base", "good", "old"]),
 }
 
 
@@ -67,6 +73,7 @@ def test_every_tool_says_what_the_command_says(
 
     for run in ("gpt-base", "gpt-wide", "gpt-hot", "gpt-seed-2", "gpt-long"):
         runwise("stats", run, cwd=project)  # what is not indexed yet is answered in a shorter form
+    runwise("tag", "gpt-base", "good", "old", cwd=project)
     said = anyio.run(ask)
     for name, (_, argv) in CALLS.items():
         done = runwise(*argv, cwd=project)
@@ -95,7 +102,8 @@ def test_what_is_wrong_with_a_call_is_one_line_for_the_model(mode: str, connect:
     async def ask() -> list[str]:
         async with connect(mode=mode) as client:
             results = [await client.call_tool(name, given) for name, given in calls]
-            return [f"{text_of(result)}{'' if result.is_error else ' (no error)'}" for result in results]
+            told = [f"{text_of(result)}{'' if result.is_error else ' (no error)'}" for result in results]
+            return [line.partition("; known: ")[0] for line in told]
 
     told = anyio.run(ask)
     assert told == [
@@ -110,7 +118,7 @@ def test_what_is_wrong_with_a_call_is_one_line_for_the_model(mode: str, connect:
         "error: at character 7: expected a metric, a property or a number, found the end; "
         "try for example: min(val/loss) < 2 and state == finished",
         "error: budget: expected a whole number from 20 to 1000000, found 'a lot'",
-        "error: project: /nowhere/at/all is not a folder",
+        "error: no folder '/nowhere/at/all', and no known project's path ends so",
         "error: no-such.jsonl: no such file or folder",
     ]
 

@@ -52,6 +52,8 @@ def test_whatever_a_run_says_no_tool_passes_it_on(connect: Callable[..., Any], h
         "compare_runs": {"runs": "0,1"},
         "find_best_run": {"key": "loss"},
         "analyze_local_log": {"path": "logs"},
+        "wait_for": {"timeout": "1s"},
+        "annotate_run": {"run": "1", "note": CORPUS[-1]},
     }
 
     async def ask() -> list[str]:

@@ -83,6 +83,13 @@ def test_a_project_that_is_named_comes_first(connect: Connect, tmp_path: Path) -
         assert "other-run" in said
 
 
+def test_a_project_that_was_asked_about_may_be_named_by_the_end_of_its_path(connect: Connect, tmp_path: Path) -> None:
+    here = made(tmp_path, "here")
+    ask(connect, cwd=made(tmp_path, "faraway"))
+    (said,) = ask(connect, cwd=here / "logs", given={"project": "faraway"})
+    assert "faraway-run" in said
+
+
 def test_where_there_is_none_the_most_recent_is_asked_and_named(connect: Connect, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     recent = made(tmp_path, "recent")

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.queries import QUERIES
+from runwise_protocol.queries.annotate import NoteRun, TagRun
 from runwise_protocol.queries.compare import Compare
 from runwise_protocol.queries.history import History
 from runwise_protocol.queries.local import Local
 from runwise_protocol.queries.raw import Raw
+from runwise_protocol.queries.since import Since
+from runwise_protocol.queries.wait import WaitFor
 from runwise_protocol.schema import parameters
 
 from runwise_mcp.session import tools_listed
@@ -47,14 +50,15 @@ def test_a_tool_promises_no_structure_and_says_that_it_only_reads() -> None:
     for tool in tools_listed().tools:
         assert tool.output_schema is None
         assert tool.annotations is not None
-        assert (tool.annotations.read_only_hint, tool.annotations.open_world_hint) == (True, False)
+        reads = tool.name != "annotate_run"
+        assert (tool.annotations.read_only_hint or False, tool.annotations.open_world_hint) == (reads, False)
         assert {"budget", "project"} <= set(tool.input_schema["properties"])
 
 
 @pytest.mark.parametrize("name", list(TOOLS))
 def test_a_tool_shows_only_what_its_contract_has(name: str) -> None:
     tool = TOOLS[name]
-    assert tool.query in QUERIES
+    assert tool.query in QUERIES or name == "annotate_run"
     known = {parameter.name for parameter in parameters(tool.query)}
     assert {tool.names.get(shown, shown) for shown in tool.shown} <= known
     required = {parameter.name for parameter in parameters(tool.query) if parameter.required}
@@ -77,7 +81,45 @@ def test_a_tool_shows_only_what_its_contract_has(name: str) -> None:
     ],
 )
 def test_arguments_are_taken_as_models_write_them(name: str, given: dict[str, Any], query: object) -> None:
-    assert TOOLS[name].call(given).query == query
+    assert TOOLS[name].call(given).queries == (query,)
+
+
+@pytest.mark.parametrize(
+    ("given", "timeout"),
+    [
+        ({}, "50s"),
+        ({"timeout": "90s"}, "90s"),
+        ({"timeout": "9m"}, "9m"),
+        ({"timeout": "9m1s"}, "9m"),
+        ({"timeout": "3h"}, "9m"),
+    ],
+)
+def test_no_wait_is_longer_than_clients_are_patient(given: dict[str, Any], timeout: str) -> None:
+    assert TOOLS["wait_for"].call(given).queries == (WaitFor(timeout=timeout),)
+
+
+def test_no_wait_for_news_is_either() -> None:
+    assert TOOLS["changes_since"].call({"cursor": "@c7", "wait": "1d"}).queries == (Since(cursor="@c7", wait="9m"),)
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({"tags": "good, slow"}, (TagRun(run="a", tags=("good", "slow")),)),
+        ({"tags": ["a,b"], "remove": "true"}, (TagRun(run="a", tags=("a,b",), remove=True),)),
+        ({"note": "fine", "append": True}, (NoteRun(run="a", text="fine", append=True),)),
+        ({"tags": "good", "note": "fine"}, (TagRun(run="a", tags=("good",)), NoteRun(run="a", text="fine"))),
+        ({"clear": True, "note": ""}, (NoteRun(run="a", clear=True),)),
+    ],
+)
+def test_tags_and_a_note_are_one_call(given: dict[str, Any], asked: tuple[object, ...]) -> None:
+    assert TOOLS["annotate_run"].call({"run": "a", **given}).queries == asked
+
+
+@pytest.mark.parametrize("given", [{}, {"remove": True}, {"append": True}])
+def test_an_annotation_that_says_nothing_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(RunwiseError, match="annotate_run needs tags, note, or clear to take your note away"):
+        TOOLS["annotate_run"].call({"run": "a", **given})
 
 
 def test_budget_and_project_are_no_part_of_the_question() -> None:

@@ -13,6 +13,7 @@ ThisRun: TypeAlias = Annotated[
     Meta(description="Run: id, unique prefix of an id, or name.", min_length=1, extra={"positional": True}),
 ]
 Tag: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+NoteText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4000)]
 
 
 class Said(Reply, kw_only=True):
@@ -54,7 +55,7 @@ class NoteRun(Query, frozen=True, kw_only=True, tag="note"):
 
     run: ThisRun
     text: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=4000)] | None,
+        NoteText | None,
         Meta(description="The note.", extra={"positional": True}),
     ] = None
     append: Annotated[bool, Meta(description="Add it as a further line.")] = False

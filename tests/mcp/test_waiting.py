@@ -1,0 +1,194 @@
+"""Tools that wait: early answers, notices of progress, cancellation, and what the command says."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types as types
+import pytest
+from mcp import Client
+from runwise_protocol import frames
+from runwise_protocol.paths import SOCKET_NAME
+
+Connect = Callable[..., Any]
+Runwise = Callable[..., subprocess.CompletedProcess[str]]
+DEADLINE_SECONDS = 20
+LONG = {"until": "loss < 1", "runs": "grow", "timeout": "9m"}
+BOTH = pytest.mark.parametrize("mode", ["auto", "legacy"])
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Path:
+    """A project whose run has logged three rows a moment ago."""
+    log = tmp_path / "live" / "logs" / "grow.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text("".join(json.dumps({"step": step, "loss": 5 - step}) + "\n" for step in range(3)))
+    return tmp_path / "live"
+
+
+def grow(project: Path, loss: float, step: int = 9) -> None:
+    with (project / "logs" / "grow.jsonl").open("a") as file:
+        file.write(json.dumps({"step": step, "loss": loss}) + "\n")
+
+
+def text_of(result: types.CallToolResult) -> str:
+    assert not result.is_error, result
+    (content,) = result.content
+    assert isinstance(content, types.TextContent)
+    return content.text
+
+
+def answering(env: dict[str, str]) -> int:
+    """How many questions the daemon works on."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(DEADLINE_SECONDS)
+        connection.connect(f"{env['RUNWISE_RUNTIME_DIR']}/{SOCKET_NAME}")
+        connection.sendall(frames.encode(frames.CONTROL, b"status"))
+        reader = frames.Frames(frames.REPLY_CAP)
+        while not (found := reader.feed(connection.recv(1 << 16))):
+            pass
+    count: int = json.loads(found[0][1])["answering"]
+    return count
+
+
+def until_answering(count: int, env: dict[str, str]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while (found := answering(env)) != count:
+        assert time.monotonic() < deadline, f"{found} questions are worked on"
+
+
+@BOTH
+def test_it_answers_as_soon_as_the_condition_holds(
+    mode: str, connect: Connect, live: Path, daemon_env: dict[str, str]
+) -> None:
+    async def work() -> str:
+        async with connect(mode=mode, cwd=live) as client, anyio.create_task_group() as tasks:
+            said: list[str] = []
+
+            async def wait() -> None:
+                said.append(text_of(await client.call_tool("wait_for", LONG)))
+
+            tasks.start_soon(wait)
+            await anyio.to_thread.run_sync(until_answering, 1, daemon_env)
+            grow(live, 0.5)
+            with anyio.fail_after(DEADLINE_SECONDS):
+                while not said:
+                    await anyio.lowlevel.checkpoint()
+            return said[0]
+
+    assert anyio.run(work).startswith("loss < 1: grow loss .5 at step 9 @")
+
+
+def test_it_says_how_far_it_is_while_it_waits_and_ends_as_the_command_does(
+    connect: Connect, live: Path, runwise: Runwise
+) -> None:
+    given = {"until": "loss < 1", "runs": "grow", "timeout": "11s"}
+    notices: list[tuple[float, float | None, str | None]] = []
+
+    async def heed(progress: float, total: float | None, message: str | None) -> None:
+        notices.append((progress, total, message))
+
+    async def wait(mode: str, said: list[str]) -> None:
+        async with connect(mode=mode, cwd=live) as client:
+            said.append(text_of(await client.call_tool("wait_for", given, progress_callback=heed)))
+
+    async def work() -> list[str]:
+        said: list[str] = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait, "auto", said)
+            tasks.start_soon(wait, "legacy", said)
+        return said
+
+    texts = anyio.run(work)
+    assert [(total, message) for _, total, message in notices] == [(11.0, "grow running step 2; 1 s left")] * 2
+    done = runwise("wait", "grow", "-u", "loss < 1", "-t", "11s", cwd=live)
+    assert (done.returncode, texts) == (1, [done.stdout, done.stdout])
+    assert done.stdout.startswith("not within 11s: loss < 1 @")
+
+
+def test_the_cursor_it_ends_with_is_one_to_go_on_from(connect: Connect, live: Path) -> None:
+    async def work() -> list[str]:
+        async with connect(cwd=live) as client:
+            call = partial(client.call_tool, "wait_for")
+            first = text_of(await call({**LONG, "timeout": "1s"}))
+            cursor = first.splitlines()[0].rpartition(" ")[2]
+            grow(live, 0.5)
+            grow(live, 3.0, step=10)
+            second = text_of(await call({**LONG, "since": cursor, "timeout": "20s"}))
+            news = text_of(await client.call_tool("changes_since", {"cursor": cursor}))
+            nothing = text_of(await client.call_tool("changes_since", {"cursor": news.split()[-1]}))
+            return [second, news, nothing]
+
+    second, news, nothing = anyio.run(work)
+    assert second.startswith("loss < 1: grow loss .5 at step 9 @")
+    assert news.startswith("grow step 2→10 loss 3")
+    assert nothing == "nothing new\n"
+
+
+@BOTH
+def test_a_wait_that_is_cancelled_ends_at_once(
+    mode: str, connect: Connect, live: Path, daemon_env: dict[str, str]
+) -> None:
+    async def work() -> str:
+        async with connect(mode=mode, cwd=live) as client:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(client.call_tool, "wait_for", LONG)
+                await anyio.to_thread.run_sync(until_answering, 1, daemon_env)
+                tasks.cancel_scope.cancel()
+            await anyio.to_thread.run_sync(until_answering, 0, daemon_env)
+            return text_of(await client.call_tool("list_runs", {}))
+
+    assert "grow" in anyio.run(work)
+
+
+def test_a_wait_ends_with_its_client(lines: Callable[..., Any], live: Path, daemon_env: dict[str, str]) -> None:
+    client = lines(cwd=live).initialize()
+    client.send(id=7, method="tools/call", params={"name": "wait_for", "arguments": LONG})
+    until_answering(1, daemon_env)
+    client.process.kill()
+    until_answering(0, daemon_env)
+
+
+def test_other_questions_do_not_wait_behind_those_that_wait(
+    connect: Connect, live: Path, daemon_env: dict[str, str]
+) -> None:
+    async def work(client: Client) -> str:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(20):
+                tasks.start_soon(client.call_tool, "wait_for", LONG)
+            await anyio.to_thread.run_sync(until_answering, 20, daemon_env)
+            said = text_of(await client.call_tool("list_runs", {}))
+            tasks.cancel_scope.cancel()
+        return said
+
+    async def connected() -> str:
+        async with connect(cwd=live) as client:
+            return await work(client)
+
+    assert "grow" in anyio.run(connected)
+
+
+def test_a_run_is_tagged_and_noted_in_the_commands_words(connect: Connect, live: Path, runwise: Runwise) -> None:
+    async def work() -> list[str]:
+        async with connect(cwd=live) as client:
+            call = partial(client.call_tool, "annotate_run")
+            given = [
+                {"tags": "good,slow", "note": "the one to keep"},
+                {"tags": "slow", "remove": True},
+                {"clear": True},
+            ]
+            return [text_of(await call({"run": "grow", **each})) for each in given]
+
+    both, untagged, cleared = anyio.run(work)
+    assert runwise("tag", "grow", "slow", "--remove", cwd=live).stdout == untagged
+    assert runwise("note", "grow", "--clear", cwd=live).stdout == cleared
+    tagged = runwise("tag", "grow", "good", "slow", cwd=live).stdout
+    assert tagged + runwise("note", "grow", "the one to keep", cwd=live).stdout == both
