@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, TypeAlias
@@ -33,11 +33,16 @@ def select(
         return list(known)
     found: dict[str, None] = {}
     for pattern in patterns:
-        hits = [pattern] if pattern in known else _matching(pattern, known)
+        hits = meant_by(pattern, known)
         if not hits:
             raise _unknown(pattern, list(known), what, hint)
         found.update(dict.fromkeys(hits))
     return list(found)
+
+
+def meant_by(pattern: str, names: Collection[str]) -> list[str]:
+    """The name that is given exactly, or those that match a glob; maybe none."""
+    return [pattern] if pattern in names else _matching(pattern, names)
 
 
 def _matching(pattern: str, names: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ from runwised.queries.cadence import cadence
 from runwised.queries.freshness import unread
 from runwised.queries.glance import best, latest, stats_of
 from runwised.queries.keysel import direction, main_metrics, shown_as
-from runwised.queries.liveness import eta, lives
+from runwised.queries.liveness import lives, seconds_left
 from runwised.queries.onward import propose
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, handles, resolve
@@ -46,7 +46,7 @@ def _status(run: RunView, view: ProjectView) -> LiveRun:
         overall_steps_per_second=pace.overall,
         total_steps=total.steps if total else None,
         total_source=total.source if total else None,
-        eta_seconds=eta(run)[1],
+        eta_seconds=seconds_left(run, total, pace),
         silent_seconds=silent,
         usual_seconds=usual.usual,
         stalled=usual.stalled(silent) if lives(run) else None,

@@ -17,6 +17,8 @@ class Patience(NamedTuple, Generic[Q]):
     """Whether there is an answer now. Raises RunwiseError."""
     runs: Callable[[Q, ProjectView], list[str] | None]
     """Ids of the runs that it depends on; None: on any, also on those to come."""
+    check: Callable[[Q, ProjectView], None] = lambda _, __: None
+    """Refuses at once what there could never be an answer to. Raises RunwiseError."""
     from_cursor: Callable[[Q, str], Q] = lambda query, _: query
     """The same question, counted from the moment that the cursor stands for."""
     again: Callable[[Q, ProjectView], float | None] = lambda _, __: None

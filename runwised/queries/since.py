@@ -78,12 +78,16 @@ def _change(run: RunView, mark: Mark | None, view: ProjectView) -> Change | None
 
 
 def _told(run: RunView, mark: Mark | None, view: ProjectView, what: str) -> Change:
-    state = run.mark.state
-    logged = run.mark.records - mark.records if mark and mark.records >= 0 and run.indexed else 0
+    now = run.mark
+    state = now.state
+    logged = now.records - mark.records if mark and mark.records >= 0 and run.indexed else 0
     if mark and mark.records < 0:
         logged = max((run.step or 0) - (mark.step or 0), 0)
-    errors = deque((line.text for line in new_errors(run, mark)), _ERRORS) if mark else deque[str]()
-    count = sum(1 for _ in new_errors(run, mark)) if mark and errors else 0
+    errors: deque[str] = deque(maxlen=_ERRORS)
+    count = 0
+    for line in new_errors(run, mark) if mark else ():
+        errors.append(line.text)
+        count += 1
     moments = {key: latest(run, key) for key in main_metrics(run, view.config, MAIN)} if logged or not mark else {}
     return Change(
         id=run.id,

@@ -72,8 +72,8 @@ def _began(query: WaitFor, view: ProjectView) -> dict[str, Mark]:
 
 def answer(query: WaitFor, view: ProjectView) -> Waited:
     """What has come to pass, or how far things are. Raises RunwiseError."""
+    _check(query, view)
     tree, runs = _tree(query.until), meant(query, view)
-    check_waiting(tree, runs, view)
     run, shown = come_to_pass(query, view) or (None, NO_HIT)
     waiting = [] if run else [one for one in runs if lives(one)] or runs
     keys = metrics_of(tree)
@@ -189,7 +189,12 @@ def _again(query: WaitFor, view: ProjectView) -> float | None:
     return min((wait for wait in waits if wait is not None), default=None)
 
 
+def _check(query: WaitFor, view: ProjectView) -> None:
+    check_waiting(_tree(query.until), meant(query, view), view)
+
+
 PATIENCE = Patience[WaitFor](
+    check=_check,
     is_over=lambda asked, view: come_to_pass(asked, view) is not None or is_hopeless(asked, view),
     runs=lambda asked, view: [run.id for run in meant(asked, view)] if asked.runs else None,
     from_cursor=lambda asked, cursor: replace(asked, since=asked.since or cursor),

@@ -24,7 +24,7 @@ from runwise_protocol.expression_tree import (
 from runwised.index.view import Mark, RunView
 from runwised.queries.expression import check, holds, value
 from runwised.queries.glance import names_of
-from runwised.queries.keysel import select
+from runwised.queries.keysel import meant_by, select
 from runwised.queries.lately import new_events
 from runwised.queries.moments import new_points
 from runwised.queries.project import ProjectView
@@ -53,11 +53,11 @@ def check_waiting(tree: Expression, runs: list[RunView], view: ProjectView) -> N
 
     A metric that no run has logged may still come; one that differs from a logged one by a slip of the pen will not.
     """
+    known = dict.fromkeys(name for run in view.runs for name in names_of(run)) if runs else {}
     for leaf in leaves(tree):
-        if isinstance(leaf, Metric) and runs:
-            known = dict.fromkeys(name for run in view.runs for name in names_of(run))
-            near = [name for name in known if _is_slip(leaf.key, name)]
-            if leaf.key not in known and near:
+        if isinstance(leaf, Metric):
+            near = [] if leaf.key in known else [name for name in known if _is_slip(leaf.key, name)]
+            if near:
                 select([leaf.key], near, hint="runwise keys")
         elif not isinstance(leaf, Waiting | Nonfinite | Metric):
             check(leaf, view.runs, view)
@@ -103,18 +103,10 @@ def silence(run: RunView, view: ProjectView) -> float:
 
 def _logged(run: RunView, pattern: str, began: Mark) -> Iterator[tuple[str, int, float]]:
     """The metrics that fit a name or glob and were logged since, each with step and value of the first time."""
-    names = [name for name in run.history.names if name == pattern or _fits(pattern, name)]
-    for name in names:
+    for name in meant_by(pattern, run.history.names):
         points = new_points(run, name, began)
         if points is not None and len(points.steps):
             yield name, int(points.steps[0]), float(points.values[0])
-
-
-def _fits(pattern: str, name: str) -> bool:
-    try:
-        return bool(select([pattern], [name]))
-    except RunwiseError:
-        return False
 
 
 def _point(tree: Comparison, key: str, run: RunView, view: ProjectView, began: Mark) -> Hit | None:
@@ -178,11 +170,10 @@ def _step(metric: Metric, run: RunView) -> int | None:
 def _first_bad(leaf: Nonfinite, run: RunView) -> tuple[str, int, float] | None:
     """The metric of those meant that was not finite first."""
     steps: list[tuple[int, str]] = []
-    for name in run.history.names:
-        if name == leaf.pattern or _fits(leaf.pattern, name):
-            step = run.history.stats(name).first_nonfinite_step
-            if step is not None:
-                steps.append((step, name))
+    for name in meant_by(leaf.pattern, run.history.names):
+        step = run.history.stats(name).first_nonfinite_step
+        if step is not None:
+            steps.append((step, name))
     if not steps:
         return None
     step, name = min(steps)

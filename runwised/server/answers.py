@@ -92,6 +92,7 @@ class Answers:
         ends = anyio.current_time() + query.patience
         first = needed(query, view)
         view = await self._catalog.indexed(view, first.runs, query.patience, if_short=first.if_short)
+        patient.check(query, view)
         if patient.is_over(query, view):
             return query, view
         cursor = view.cursor()

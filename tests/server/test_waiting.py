@@ -228,3 +228,10 @@ def test_a_watch_in_a_pipe_prints_a_line_a_change_until_the_run_ends(writer: Wri
         "mine running→finished (exit code 0) step 1\n",
     ]
     assert (err, exit_status) == ("", 0)
+
+
+def test_a_slip_of_the_pen_is_refused_at_once_and_not_when_the_time_is_over(runwise: Run, writer: Writer) -> None:
+    del writer
+    told = runwise("wait", "mine", "--until", "Loss < 0", "-t", "1h")
+    assert told.stderr.startswith("error: no metric 'Loss'; nearest: loss")
+    assert (told.stdout, told.returncode) == ("", 3)
