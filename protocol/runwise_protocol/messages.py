@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from runwise_protocol import frames
 from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.harmless import portable
 from runwise_protocol.queries import AnyQuery
 from runwise_protocol.query import Look, Query, Reply, Where
 
@@ -164,7 +165,7 @@ def _encode(message: dict[str, Any]) -> bytes:
 def _portable(value: Any) -> Any:
     """The same without what msgpack has no room for: bytes in names become ``\\udcff``, vast whole numbers text."""
     if isinstance(value, str):
-        return value.encode(errors="backslashreplace").decode()
+        return portable(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         return str(value)
     if isinstance(value, dict):
