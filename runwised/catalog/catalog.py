@@ -84,6 +84,8 @@ class Catalog:
         self._attention = Attention(self._projects.values, self._mounts)
         self._watched: frozenset[str] = frozenset()
         """Folders whose changes are reported."""
+        self._unwatched = ""
+        """Why not all are that could be."""
         self._ledger = Ledger(state / LEDGER if state else None)
         self._stir = anyio.Event()
         self._refolder = anyio.Event()
@@ -234,7 +236,8 @@ class Catalog:
             "cache": self._growth.store.folder,
             "watching": [told for holdings in self._projects.values() for told in self._watching(holdings)],
             "gathered_ms": (QUICK if self._is_quick else CALM).debounce,
-            "notes": [note for holdings in self._projects.values() for note in holdings.notes()],
+            "notes": [note for holdings in self._projects.values() for note in holdings.notes()]
+            + ([self._unwatched] if self._unwatched else []),
         }
 
     def _watching(self, holdings: Holdings) -> Iterator[str]:
@@ -316,9 +319,8 @@ class Catalog:
         """Watch the folders where runs are or may begin, and those of running runs."""
         while True:
             folders, beat = self._to_watch()
-            self._watched = frozenset(folders)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(follow, folders, self._heed, beat, self._heed_all)
+                tasks.start_soon(follow, folders, self._heed, beat, self._heed_all, self._watch_stands)
                 while self._to_watch() == (folders, beat):
                     self._refolder = anyio.Event()
                     with anyio.move_on_after(LINGER_SECONDS if beat is QUICK else math.inf):
@@ -337,6 +339,11 @@ class Catalog:
     def _is_quick(self) -> bool:
         """Whether somebody waits, or did until just now."""
         return self._attention.is_wanted or time.monotonic() < self._quick_until
+
+    def _watch_stands(self, watched: Sequence[str], why: str) -> None:
+        if why and why != self._unwatched:
+            _log.warning("%s", why)
+        self._watched, self._unwatched = frozenset(watched), why
 
     def _heed_all(self) -> None:
         self._attention.heed_all()

@@ -20,7 +20,7 @@ from runwise_protocol.queries import Export, ListRuns, ShowStats
 from runwise_protocol.query import Look, Query, Reply, Where
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 30
 
 
 class Connection:
