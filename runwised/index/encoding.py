@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +21,6 @@ from runwised.index.header import (
     OrderHead,
     OtherHead,
     PresenceHead,
-    StatsHead,
     TableHead,
     encode_header,
     encode_json,
@@ -95,7 +93,7 @@ def _column(writer: PartWriter, column: GrowingColumn) -> ColumnHead:
         presence=_presence(writer, column.presence),
         values=writer.floats(column.values.live),
         levels=[_level(writer, column, buckets, level) for level in range(levels)],
-        stats=StatsHead(**msgspec.structs.asdict(column.stats())) if count else None,
+        stats=column.stats() if count else None,
         rank=column.rank,
     )
 

@@ -28,10 +28,6 @@ class SidecarVersion(Exception):  # noqa: N818
         self.newer = version > VERSION
 
 
-class StatsHead(Stats, array_like=True, kw_only=True):
-    """Statistics, without the names of their fields."""
-
-
 class PresenceHead(msgspec.Struct, array_like=True):
     """Where a key's points stand: from position `start` on without a gap, or at `rows`."""
 
@@ -49,7 +45,7 @@ class ColumnHead(msgspec.Struct, array_like=True):
     presence: PresenceHead
     values: ArrayHead
     levels: list[ArrayHead]
-    stats: StatsHead | None
+    stats: Stats | None
     rank: int
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -42,12 +43,10 @@ class Sidecar(IndexedRun):
     """An index read from its file, part by part when asked for.
 
     `read_at(offset, length)` gives the file's bytes (fewer only at its end); `size` is the file's length, bytes.
-    Opening reads the header alone. Opening and every later access raises SidecarDamaged when what was read is not what
-    was written; opening raises SidecarVersion for an unharmed file of another version.
+    Opening reads the header alone, and what it says is worked out when it is asked for: of ten thousand runs most are
+    asked for little. Opening and every later access raises SidecarDamaged when what was read is not what was written;
+    opening raises SidecarVersion for an unharmed file of another version.
     """
-
-    history: StoredTable
-    system: StoredTable
 
     def __init__(self, read_at: Callable[[int, int], bytes], size: int) -> None:
         header, begin = _header(read_at, size)
@@ -56,12 +55,28 @@ class Sidecar(IndexedRun):
         self._parts = Parts(*self._place)
         self.stamp = header.stamp
         """What `encode` was given."""
-        self.metadata: Metadata = decode_json(header.metadata, Metadata)
-        self.history = StoredTable(self._parts, header.history)
-        self.system = StoredTable(self._parts, header.system)
-        named = [source for table in (self.history, self.system) for source in table.rows.stretches.sources]
-        if len(self.sources) != len(header.consoles) or not set(named) <= set(range(len(self.sources))):
-            raise SidecarDamaged(f"{len(self.sources)} sources, {len(header.consoles)} consoles, rows of {set(named)}")
+        consoles = len(header.consoles)
+        named = {source for table in (header.history, header.system) for source in table.stretch_sources}
+        if not named <= set(range(consoles)):
+            raise SidecarDamaged(f"{consoles} consoles, rows of {named}")
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        """As `IndexedRun`."""
+        metadata: Metadata = decode_json(self._header.metadata, Metadata)
+        if len(metadata.sources) != len(self._header.consoles):
+            raise SidecarDamaged(f"{len(metadata.sources)} sources, {len(self._header.consoles)} consoles")
+        return metadata
+
+    @cached_property
+    def history(self) -> StoredTable:
+        """As `IndexedRun`."""
+        return StoredTable(self._parts, self._header.history)
+
+    @cached_property
+    def system(self) -> StoredTable:
+        """As `IndexedRun`."""
+        return StoredTable(self._parts, self._header.system)
 
     @property
     def rewinds(self) -> Sequence[Rewind]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -108,8 +107,15 @@ class StoredTable(ColumnTable):
     """Rows and columns in the file."""
 
     def __init__(self, parts: Parts, head: TableHead) -> None:
+        super().__init__()
         self.parts = parts
         self.head = head
+        self._columns: dict[str, StoredColumn] = {}
+
+    @cached_property
+    def rows(self) -> RowTable:
+        """As `ColumnTable`."""
+        parts, head = self.parts, self.head
         offsets = StoredArray.ints(parts, head.offsets)
         steps, times = StoredArray.ints(parts, head.steps), StoredArray.floats(parts, head.times)
         stretches = _stretches(head, len(offsets))
@@ -120,11 +126,19 @@ class StoredTable(ColumnTable):
             pieces = _pieces(head)
             total = _total(pieces)
             rows = RowTable(offsets, steps, times, pieces, stretches)
-        super().__init__(rows)
         if not len(offsets) == len(steps) == len(times) == total:
             raise SidecarDamaged(f"{len(offsets)} offsets, {len(steps)} steps, {len(times)} times")
-        self._keys = self._decoded_keys()
-        self._columns: dict[str, StoredColumn] = {}
+        return rows
+
+    @property
+    def row_count(self) -> int:
+        """As `view.Table`."""
+        return self.head.served
+
+    @property
+    def total_rows(self) -> int:
+        """As `view.Table`."""
+        return self.head.offsets.count
 
     @property
     def rewinds(self) -> Sequence[Rewind]:
@@ -165,7 +179,7 @@ class StoredTable(ColumnTable):
         stats = self._keys[0][key].stats
         if stats is None:
             raise SidecarDamaged(f"no statistics of {key!r}")
-        return Stats(**msgspec.structs.asdict(stats))
+        return stats
 
     def other(self, key: str) -> Other | None:
         """As `ColumnTable`."""
@@ -214,7 +228,8 @@ class StoredTable(ColumnTable):
             raise SidecarDamaged(f"{len(owners)} sources of {head.count} points")
         return owners
 
-    def _decoded_keys(self) -> tuple[dict[str, ColumnHead], dict[str, OtherHead]]:
+    @cached_property
+    def _keys(self) -> tuple[dict[str, ColumnHead], dict[str, OtherHead]]:
         keys = decode_json(self.head.keys, list[str])
         columns = len(self.head.columns)
         if len(keys) != columns + len(self.head.others):
