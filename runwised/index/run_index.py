@@ -21,6 +21,8 @@ from runwised.index.view import Rewind
 class IndexedRun:
     """The read side that `RunIndex` and `index.sidecar.Sidecar` share."""
 
+    __slots__ = ()
+
     if TYPE_CHECKING:  # attributes of an index in memory, worked out when asked for of one in a file
 
         @property

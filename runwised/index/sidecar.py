@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 
 import numpy as np
 
@@ -18,6 +17,8 @@ from runwised.index.header import (
     Header,
     PresenceHead,
     SidecarVersion,
+    TableHead,
+    decode_head,
     decode_header,
     decode_json,
     header_length,
@@ -48,6 +49,8 @@ class Sidecar(IndexedRun):
     opening raises SidecarVersion for an unharmed file of another version.
     """
 
+    __slots__ = ("_header", "_history", "_metadata", "_parts", "_place", "_system", "stamp")
+
     def __init__(self, read_at: Callable[[int, int], bytes], size: int) -> None:
         header, begin = _header(read_at, size)
         self._header = header
@@ -55,28 +58,38 @@ class Sidecar(IndexedRun):
         self._parts = Parts(*self._place)
         self.stamp = header.stamp
         """What `encode` was given."""
-        consoles = len(header.consoles)
-        named = {source for table in (header.history, header.system) for source in table.stretch_sources}
-        if not named <= set(range(consoles)):
-            raise SidecarDamaged(f"{consoles} consoles, rows of {named}")
+        self._metadata: Metadata | None = None
+        self._history: StoredTable | None = None
+        self._system: StoredTable | None = None
 
-    @cached_property
+    @property
     def metadata(self) -> Metadata:
         """As `IndexedRun`."""
-        metadata: Metadata = decode_json(self._header.metadata, Metadata)
-        if len(metadata.sources) != len(self._header.consoles):
-            raise SidecarDamaged(f"{len(metadata.sources)} sources, {len(self._header.consoles)} consoles")
-        return metadata
+        if self._metadata is None:
+            self._metadata = decode_json(self._header.metadata, Metadata)
+            if len(self._metadata.sources) != len(self._header.consoles):
+                raise SidecarDamaged(f"{len(self._metadata.sources)} sources, {len(self._header.consoles)} consoles")
+        return self._metadata
 
-    @cached_property
+    @property
     def history(self) -> StoredTable:
         """As `IndexedRun`."""
-        return StoredTable(self._parts, self._header.history)
+        if self._history is None:
+            self._history = self._table(self._parts, self._header.history)
+        return self._history
 
-    @cached_property
+    @property
     def system(self) -> StoredTable:
         """As `IndexedRun`."""
-        return StoredTable(self._parts, self._header.system)
+        if self._system is None:
+            self._system = self._table(self._parts, decode_head(self._header.system, TableHead))
+        return self._system
+
+    def _table(self, parts: Parts, head: TableHead) -> StoredTable:
+        consoles = len(self._header.consoles)
+        if not set(head.stretch_sources) <= set(range(consoles)):
+            raise SidecarDamaged(f"{consoles} consoles, rows of {head.stretch_sources}")
+        return StoredTable(parts, head)
 
     @property
     def rewinds(self) -> Sequence[Rewind]:
@@ -90,7 +103,7 @@ class Sidecar(IndexedRun):
 
     def console(self, source: int) -> Console:
         """As `IndexedRun`."""
-        return _console(self._parts, self._header.consoles[source])
+        return _console(self._parts, decode_head(self._header.consoles[source], ConsoleHead))
 
     def thaw(self) -> RunIndex:
         """The whole index in memory, to be folded on; it answers as the one that was encoded.
@@ -100,9 +113,10 @@ class Sidecar(IndexedRun):
         parts, header = Parts(*self._place), self._header
         index = RunIndex()
         index.metadata = decode_json(header.metadata, Metadata)
-        index.history = _thawed(StoredTable(parts, header.history))
-        index.system = _thawed(StoredTable(parts, header.system))
-        index.consoles = [ConsoleTable(_console(parts, console)) for console in header.consoles]
+        index.history = _thawed(self._table(parts, header.history))
+        index.system = _thawed(self._table(parts, decode_head(header.system, TableHead)))
+        consoles = (decode_head(console, ConsoleHead) for console in header.consoles)
+        index.consoles = [ConsoleTable(_console(parts, console)) for console in consoles]
         return index
 
 

@@ -20,6 +20,8 @@ LOWEST, HIGHEST = -(2**63), 2**63 - 1
 class ColumnTable:
     """What all tables share; how columns are kept is left to those below."""
 
+    __slots__ = ("__weakref__", "_shown")
+
     if TYPE_CHECKING:  # an attribute of a table in memory, worked out when asked for of one in a file
 
         @property
