@@ -313,6 +313,7 @@ class Catalog:
         while True:
             await anyio.sleep(TIDY_SECONDS)
             await self._saving.tidy(self._runs())
+            self._growth.awake.tidy()
             await anyio.to_thread.run_sync(close_idle_stores)
 
     async def _follow(self) -> None:

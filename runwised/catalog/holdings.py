@@ -344,9 +344,9 @@ class Holdings:
             self._tell(run)
 
     def _run(self, parts: list[Segment], known: Run | None) -> Run:
-        if known is not None and known.parts == parts:
+        if known is not None and known.parts == tuple(parts):
             return known
-        run = Run(self.place.root, parts, Signs(self._holders))
+        run = Run(self.place.root, parts, Signs(self._holders), self._growth.awake)
         run.overlay = self.overlay
         run.take_hints(self._hints)
         if known is not None:
@@ -364,7 +364,9 @@ class Holdings:
             if (run.current.state, run.current.pid) != (before.state, before.pid):  # one without data may die, too
                 self._tell(run)
             await pace.breathe()
-        self._open = {run: None for run in self._open if not run.is_over}
+        for run in [run for run in self._open if run.is_over]:
+            del self._open[run]
+            self._growth.awake.rest(run.slot)
         self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")
 
 

@@ -13,6 +13,8 @@ SUFFIX = ".rwn"
 class Memory:
     """See `runwised.index.view.Memory`. `path`: where the note is, read when it is asked for; empty without a cache."""
 
+    __slots__ = ("_note", "folds", "is_new", "path")
+
     def __init__(self, path: str = "") -> None:
         self.path = path
         self.folds: dict[str, Any] = {}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from runwised.catalog.awake import Awake, remembered
 from runwised.catalog.companions import console_changed_at
 from runwised.catalog.extras import SideConfigs, last_values, old_exit, without_bookkeeping
 from runwised.catalog.memory import Memory
@@ -31,16 +31,19 @@ NOT_READ = Condition("unknown", "not read yet", None)
 class Run(PrintingRun):
     """See `runwised.index.view.RunView` for what the properties of that name say."""
 
-    def __init__(self, root: str, segments: Sequence[Segment], signs: Signs) -> None:
-        super().__init__(segments)
+    __slots__ = ("__weakref__", "_last", "_linked", "_signs", "current", "history", "root", "system")
+
+    def __init__(self, root: str, segments: Sequence[Segment], signs: Signs, awake: Awake) -> None:
+        super().__init__(segments, awake)
         self.root = root
         self.current = NOT_READ
         self._signs = signs
-        self._side: SideConfigs | None = None
-        self._linked: list[Segment] = []
+        self._linked: Sequence[Segment] = ()
         self._last: tuple[int | None, float | None] | None = None
-        self._history = HealedTable(self.slot, lambda index: index.history)
-        self._system = HealedTable(self.slot, lambda index: index.system)
+        self.history: Table = HealedTable(self.slot, _history)
+        """See `RunView`."""
+        self.system: Table = HealedTable(self.slot, _system)
+        """See `RunView`."""
 
     def changed(self) -> None:
         """Something it is read from, or its index, is not what it was."""
@@ -118,7 +121,7 @@ class Run(PrintingRun):
                 self._last = self.told.step, self.told.time
         return self._last
 
-    @cached_property
+    @remembered
     def created(self) -> float | None:
         """See `RunView`."""
         said = self.slot.ask(lambda index: index.created) if self.indexed else self.told.created
@@ -158,7 +161,7 @@ class Run(PrintingRun):
             if part not in self.every
         ]
 
-    def find_stand_ins(self) -> list[Segment]:
+    def find_stand_ins(self) -> Sequence[Segment]:
         """As `TrackedRun`: the other views of a run that W&B wrote."""
         return self._linked or (find_stand_ins(self.newest.found) if self._is_wandb and not self._is_old else [])
 
@@ -171,8 +174,8 @@ class Run(PrintingRun):
 
     def take_linked(self, segments: Sequence[Segment]) -> None:
         """Have the logs its own log names for its own; they are read where that one has no rows."""
-        if self._linked != list(segments):
-            self._linked, self.stand_ins = list(segments), []
+        if self._linked != tuple(segments):
+            self._linked, self.stand_ins = tuple(segments), ()
 
     def _relative(self, path: str) -> str:
         below = self.root.rstrip(os.sep) + os.sep
@@ -198,17 +201,19 @@ class Run(PrintingRun):
             return {**said, **self._beside()} if self._is_folder else said
         return said or without_bookkeeping(self._extras.config)
 
-    @cached_property
+    @remembered
     def _said_config(self) -> Mapping[str, Any]:
         return without_bookkeeping(self.slot.ask(lambda index: index.config) if self.indexed else self.told.config)
 
     def _beside(self) -> Mapping[str, Any]:
         """The configuration that lies beside its log, as it was when the run was last looked at."""
-        if self._side is None:
-            self._side = SideConfigs(self.parts[-1].found.folder)
         return self._side.read(self.looks)
 
-    @cached_property
+    @remembered
+    def _side(self) -> SideConfigs:
+        return SideConfigs(self.parts[-1].found.folder)
+
+    @remembered
     def _is_folder(self) -> bool:
         """Whether it bears the name of its folder: then what else lies there is its own."""
         found = self.parts[0].found
@@ -260,16 +265,6 @@ class Run(PrintingRun):
         """See `RunView`."""
         return self.slot.memory
 
-    @property
-    def history(self) -> Table:
-        """See `RunView`."""
-        return self._history
-
-    @property
-    def system(self) -> Table:
-        """See `RunView`."""
-        return self._system
-
     def rows(self, start: int, stop: int) -> Iterator[tuple[int, Row]]:
         """See `RunView`. Raises Unreadable."""
         return read_rows(self.slot, start, stop)
@@ -298,6 +293,14 @@ class Run(PrintingRun):
         return Mark(
             records, self.step, "running" if state == "empty" and pid else state, code, self.segments, self.console_end
         )
+
+
+def _history(index: IndexedRun) -> Table:
+    return index.history
+
+
+def _system(index: IndexedRun) -> Table:
+    return index.system
 
 
 def _final(exits: Sequence[Exit]) -> Exit | None:

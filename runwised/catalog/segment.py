@@ -31,6 +31,11 @@ SHORTEST_BYTES = 7
 class Segment:
     """One start of a run's program, and the log it left."""
 
+    __slots__ = (
+        "_closed", "_format", "_named_start", "_probed", "_store", "asked", "error", "found", "grown_at", "hints",
+        "path", "probe", "run_id", "said_start", "seen",
+    )  # fmt: skip
+
     def __init__(self, found: Found) -> None:
         self.found = found
         self.path = found.path if not found.format else found.key

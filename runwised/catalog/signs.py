@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from typing import NamedTuple
 
@@ -45,6 +46,8 @@ class LogSays(NamedTuple):
 class Signs:
     """The condition of one run, worked out again only when it can have changed."""
 
+    __slots__ = ("_condition", "_gone_at", "_good_until", "_held_by", "_holders")
+
     def __init__(self, holders: Holders) -> None:
         self._holders = holders
         self._condition: Condition | None = None
@@ -73,7 +76,7 @@ class Signs:
             return UNREADABLE, now
         evidence = Evidence(now, says.empty, says.exit, says.preempting, tells_end=says.tells_end)
         if says.exit is not None and not says.exit.not_complete:
-            return judge(evidence), float("inf")
+            return judge(evidence), math.inf
         debug = read_debug_log(newest.found.folder)
         holder = self._holder(newest)
         self._held_by = holder or self._held_by

@@ -73,6 +73,8 @@ def _host() -> str:
 class SidecarFile:
     """One sidecar, open for reading. It goes on reading the same file when another takes its name."""
 
+    __slots__ = ("_descriptor", "_opened", "_signature", "path", "size")
+
     def __init__(self, path: str, opened: Callable[[SidecarFile], None] | None = None) -> None:
         self.path = path
         self._opened = opened
@@ -128,6 +130,7 @@ class Store:
         self.folder = str(cache / "runs") if cache is not None else None
         self.note = ""
         self._open: OrderedDict[int, SidecarFile] = OrderedDict()
+        self._opened = self._note_open
         self._lock = threading.Lock()
         self._kept: WeakSet[MemoryFile] = WeakSet()
         self._retry_at = 0.0
@@ -178,7 +181,7 @@ class Store:
 
     def open(self, path: str) -> SidecarFile:
         """The sidecar there. Raises OSError."""
-        return SidecarFile(path, self._note_open)
+        return SidecarFile(path, self._opened)
 
     def _note_open(self, file: SidecarFile) -> None:
         with self._lock:

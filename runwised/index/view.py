@@ -27,7 +27,7 @@ State: TypeAlias = Literal[
 ]
 
 
-class Stats(msgspec.Struct, kw_only=True):
+class Stats(msgspec.Struct, array_like=True, kw_only=True):
     """Exact statistics of one metric over all its served points; steps and row numbers are those of the points.
 
     `min`, `max`, `mean` and `std` are of the finite values only and None when there is none. `std` is the population
