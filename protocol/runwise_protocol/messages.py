@@ -110,7 +110,10 @@ def encode_ask(ask: Ask) -> bytes:
 def decode_ask(payload: bytes) -> Ask:
     """Payload of ASK and WRITE. Raises RunwiseError (usage) that names the field."""
     try:
-        return _ask_decoder.decode(payload)
+        ask = _ask_decoder.decode(payload)
+        if any("\0" in path for path in (ask.where.cwd, ask.where.project or "", *ask.where.environ.values())):
+            raise msgspec.DecodeError("a path with a null byte - at `$.where`")
+        return ask
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RunwiseError(Kind.USAGE, f"not a question: {error}", "runwise --help") from error
 

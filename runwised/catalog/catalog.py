@@ -281,11 +281,12 @@ class Catalog:
         """Index one run here when it is short or nobody else does it, else wait for the next a worker has done."""
         if (self._growth.is_quick(run) or not self._growth.ingest.active) and run not in self._growth.ingest.working:
             self._growth.ingest.drop(run)
-            if run.slot.filled:
-                await self._growth.bring_up(run, Pace(INDEXED_SECONDS))
-            elif not await self._growth.read_on(run, Pace(INDEXED_SECONDS)):
-                await self._growth.read_on(run, Pace(INDEXED_SECONDS))
-            run.changed()
+            with anyio.CancelScope(shield=True):  # who asked may go away, what was read has been read
+                if run.slot.filled:
+                    await self._growth.bring_up(run, Pace(INDEXED_SECONDS))
+                elif not await self._growth.read_on(run, Pace(INDEXED_SECONDS)):
+                    await self._growth.read_on(run, Pace(INDEXED_SECONDS))
+                run.changed()
             return
         self._growth.ingest.put(run, urgent=True)
         await self._growth.wait_finished()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import anyio
@@ -188,6 +189,13 @@ class Holdings:
             notes.append(self._growth.store.note)
         return notes
 
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Nobody else looks meanwhile, and whoever asked may go away without leaving half of what was found."""
+        async with self._lock:
+            with anyio.CancelScope(shield=True):
+                yield
+
     async def refresh(self, seconds: float, share: float = NEW_SHARE, *, slices: int = 1) -> None:
         """Look at every log, and read what is new, as far as the time allows: a whole log only in this share of it.
 
@@ -195,7 +203,7 @@ class Holdings:
         in so many of the runs that are over is looked at, the others in the next calls.
         """
         came = time.monotonic()
-        async with self._lock:
+        async with self._alone():
             if self._refreshed_from > came and not self._due:
                 return
             began, now = time.monotonic(), self._clock()
@@ -208,7 +216,7 @@ class Holdings:
 
     async def catch_up(self, seconds: float) -> None:
         """Read on where the last look stopped, without another one; what runs are doing is worked out at the end."""
-        async with self._lock:
+        async with self._alone():
             await self._bring_up(Pace(seconds), 1.0)
             if not self._due:
                 await self._settle(Pace(seconds), self._clock())
@@ -218,7 +226,7 @@ class Holdings:
         began = time.monotonic()
         if began < self._admits_at:
             return
-        async with self._lock:
+        async with self._alone():
             began = time.monotonic()
             found = self._discovery.look(deep=False)
             self._admits_at = time.monotonic() + REST * (time.monotonic() - began)
@@ -232,7 +240,7 @@ class Holdings:
 
     async def attend(self, runs: Sequence[Run], seconds: float) -> None:
         """Look at these runs alone, and read what is new of them, as far as the time allows."""
-        async with self._lock:
+        async with self._alone():
             now = self._clock()
             kept = [run for run in runs if run in self.runs]
             changed = [run for run in kept if run.look(now) or run.is_due_again or run in self._due]

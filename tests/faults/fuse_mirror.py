@@ -51,6 +51,10 @@ class Mirror:
 
     def run(self) -> None:
         while True:
+            # What nobody has taken yet its asker can be killed of, as on a network.
+            select.select([self.device], [], [])
+            while self.mode() == "hang":
+                select.select([], [], [], 0.01)
             try:
                 request = os.read(self.device, 1 << 18)
             except OSError as error:
@@ -60,8 +64,6 @@ class Mirror:
             _, code, unique, node, _, _, _, _ = HEAD.unpack_from(request)
             if code in (FORGET, BATCH_FORGET, INTERRUPT):
                 continue
-            while code != INIT and self.mode() == "hang":
-                select.select([], [], [], 0.01)
             try:
                 status, reply = 0, self.answer(code, node, request[HEAD.size :])
             except OSError as error:
