@@ -7,7 +7,8 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,15 @@ from anyio.abc import TaskStatus
 from runwised.catalog.annotations import NotKept, Overlay
 from runwised.catalog.attention import Attention
 from runwised.catalog.changes import Follower
+from runwised.catalog.disks import Disks, DiskSilent, stat_all
 from runwised.catalog.everything import Everything, KnownProjects, is_found_alone
 from runwised.catalog.growth import INLINE_BYTES, NEW_SHARE, Growth
 from runwised.catalog.holdings import SWEEP_SECONDS, Holdings, Project
 from runwised.catalog.ledger import Ledger
 from runwised.catalog.mounts import Mounts
-from runwised.catalog.named import locate_named
+from runwised.catalog.named import NoLog, locate_named
 from runwised.catalog.pace import Pace
-from runwised.catalog.place import Place, Settings, Settled, locate
+from runwised.catalog.place import NoProject, Place, Settings, Settled, locate
 from runwised.catalog.processes import Holders
 from runwised.catalog.run import Run
 from runwised.catalog.saving import Saving
@@ -73,15 +75,16 @@ class Catalog:
     ) -> None:
         self._clock = clock
         self._state = state
-        self._known = KnownProjects(state)
+        self._mounts = Mounts()
+        self._known = KnownProjects(state, self._mounts.reports)
         self._settings = Settings()
         self._holders = Holders()
         self._projects: dict[Place, Holdings] = {}
         self._growth = Growth(cache, workers or os.cpu_count() or 1, inline_bytes, self._owe)
         self._growth.store.prepare()
         self._saving = Saving(self._growth)
-        self._mounts = Mounts()
-        self._attention = Attention(self._projects.values, self._mounts)
+        self._disks = Disks(self._mounts)
+        self._attention = Attention(self._projects.values, self._mounts, self._answers)
         self._watched: frozenset[str] = frozenset()
         """Folders whose changes are reported."""
         self._unwatched = ""
@@ -99,7 +102,8 @@ class Catalog:
             task_status.started()
 
     async def view(self, cwd: str, environ: Mapping[str, str]) -> Project:
-        """The project a question from `cwd` is about, as it is now. Raises NoProject."""
+        """The project a question from `cwd` is about, as it is now. Raises NoProject and DiskSilent."""
+        await self._ask_disks(cwd, environ)
         settled = locate(cwd, environ, self._settings)
         is_new = settled.place not in self._projects
         project = await self._look(settled)
@@ -107,8 +111,9 @@ class Catalog:
             await anyio.to_thread.run_sync(self._known.remember, project.root)
         return project
 
-    def root(self, cwd: str, environ: Mapping[str, str]) -> str:
-        """Root of the project a question from `cwd` is about. Raises NoProject."""
+    async def root(self, cwd: str, environ: Mapping[str, str]) -> str:
+        """Root of the project a question from `cwd` is about. Raises NoProject and DiskSilent."""
+        await self._ask_disks(cwd, environ)
         return locate(cwd, environ, self._settings).place.root
 
     async def recent(self) -> list[str]:
@@ -119,7 +124,9 @@ class Catalog:
         return list(dict.fromkeys([*(holdings.place.root for holdings in whole), *known]))
 
     async def view_of(self, path: str, cwd: str) -> Project:
-        """What is at a path, absolute or from `cwd`, and nothing else, as it is now. Raises NoLog."""
+        """What is at a path, absolute or from `cwd`, and nothing else, as it is now. Raises NoLog and DiskSilent."""
+        named = os.path.join(cwd, os.path.expanduser(path))
+        await self._disks.ask([named], partial(_quietly, locate_named, path, cwd, self._settings))
         return await self._look(locate_named(path, cwd, self._settings))
 
     async def find(self, name: str, cwd: str) -> str:
@@ -139,6 +146,8 @@ class Catalog:
         late: list[Project] = []
         for at, (found, holdings) in enumerate(held):
             left = deadline - time.monotonic()
+            if not await self._answers(holdings):
+                continue
             if left > 0:
                 seen.append(await self._look(found, max(left / (len(held) - at), LEAST_SECONDS), 0.0))
             elif holdings.was_looked_at:
@@ -161,12 +170,26 @@ class Catalog:
     async def _look(self, settled: Settled, seconds: float = VIEW_SECONDS, share: float = NEW_SHARE) -> Project:
         holdings = self._hold(settled)
         running = holdings.running
+        await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
         await holdings.refresh(min(AGAIN_SECONDS, seconds) if holdings.runs else seconds, share)
         if holdings.running != running:
             self._refolder.set()
         if holdings.is_behind:
             self._stir.set()
         return holdings.project()
+
+    async def _ask_disks(self, cwd: str, environ: Mapping[str, str]) -> None:
+        """Raises DiskSilent where looking for the project would hang."""
+        named = [path for value in environ.values() for path in value.split(os.pathsep)]
+        await self._disks.ask([cwd, *named], partial(_quietly, locate, cwd, environ, self._settings))
+
+    async def _answers(self, holdings: Holdings) -> bool:
+        """Whether a project can be looked at without hanging."""
+        try:
+            await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
+        except DiskSilent:
+            return False
+        return True
 
     def _hold(self, settled: Settled) -> Holdings:
         """The runs of a place, from now on known; they are looked at in the background, if not before."""
@@ -202,6 +225,7 @@ class Catalog:
                     break
                 for run in missing:
                     await self._index(run)
+                await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
                 await holdings.refresh(AGAIN_SECONDS)
         return holdings.project()._replace(named=project.named)
 
@@ -237,6 +261,7 @@ class Catalog:
             "watching": [told for holdings in self._projects.values() for told in self._watching(holdings)],
             "gathered_ms": (QUICK if self._is_quick else CALM).debounce,
             "notes": [note for holdings in self._projects.values() for note in holdings.notes()]
+            + self._disks.notes
             + ([self._unwatched] if self._unwatched else []),
         }
 
@@ -246,7 +271,7 @@ class Catalog:
         every = f"looked at every {SWEEP_SECONDS:g} s and when asked"
         for folder in place.wandb_dirs + place.logs_dirs:
             kind = self._mounts.kind(folder)
-            if not os.path.isdir(folder):
+            if self._mounts.reports(folder) and not os.path.isdir(folder):  # others may not answer
                 how = "not there"
             elif folder in self._watched:
                 how = "changes are reported"
@@ -303,6 +328,8 @@ class Catalog:
                     await self._saving.tidy(holdings.runs, at_once=True)
                     self._projects.pop(place)
                     continue
+                if not await self._answers(holdings):
+                    continue
                 await holdings.refresh(BACKGROUND_SECONDS, slices=1 if holdings.changes.any else SLICES)
                 while holdings.is_behind:
                     await holdings.catch_up(BACKGROUND_SECONDS)
@@ -355,6 +382,12 @@ class Catalog:
         self._attention.heed(paths)
         if any(path.endswith(".wandb") or os.path.isdir(path) for path in paths):
             self._stir.set()
+
+
+def _quietly(locating: Callable[..., object], *words: object) -> None:
+    """Look where a project would be looked for; whether there is one is found out afterwards."""
+    with suppress(NoProject, NoLog):
+        locating(*words)
 
 
 async def _steadily(work: Callable[[], Awaitable[None]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import NamedTuple
 
 import anyio
@@ -34,6 +35,8 @@ SLACK_SECONDS = 1.0
 AT_ONCE = 4
 """Runs that are read into at once: disks answer several requests in hardly more time than one."""
 MOST_NOTES = 3
+MOST_PROBED = 64
+"""Runs whose logs are among `Holdings.paths`."""
 REST = 20
 """Looking for new runs rests this many times as long as it took."""
 
@@ -136,6 +139,13 @@ class Holdings:
         """The runs about which something may still change without a change of their files: those that go on, above
         all."""
         return list(self._open)
+
+    @property
+    def paths(self) -> list[str]:
+        """Where it lies, and the logs that are most likely to be looked at."""
+        place = self.place
+        logs = [part.found.path for run in islice(self._open, MOST_PROBED) for part in run.parts if part.found.path]
+        return [*([] if place.only else [place.root]), *place.wandb_dirs, *place.logs_dirs, *logs]
 
     def project(self) -> Project:
         """The runs as they are, for one question."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.queries import ListRuns, ShowStats, WaitFor
 
 from tests.faults.conftest import MakeService
@@ -164,11 +165,17 @@ def test_c06_a_file_system_that_hangs_keeps_only_its_own_projects_waiting(
             append(near, rows(count - 1, count))
             assert [run.listed[3] for run in service.said(tmp_path / "near")] == [count]
         until(lambda: "does not answer" in notes(service))
-        reply = client.answer(ListRuns())
-        assert "does not answer" in str(reply)
+        with pytest.raises(RunwiseError, match="does not answer") as raised:
+            client.answer(ListRuns())
+        assert raised.value.kind is Kind.UNREADABLE
+    other = tmp_path / "other" / "logs"
+    other.mkdir(parents=True)
+    (other / "new.jsonl").write_bytes(rows(0, 3))
+    assert len(service.said(tmp_path / "other")) == 1  # a project that nobody asked about before
     mode.write_text("ok")
     append(log, rows(10, 12))
-    until(lambda: [run.listed[3] for run in service.said(seen)] == [12])
+    until(lambda: "does not answer" not in notes(service))
+    assert [run.listed[3] for run in service.said(seen)] == [12]
     assert "does not answer" not in notes(service)
     assert service.said(seen) == cold(seen, service.prefix)
 
