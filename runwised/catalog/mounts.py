@@ -81,7 +81,7 @@ class Mounts:
                 return os.path.normpath(os.path.join(here, *rest))
             try:
                 target = os.readlink(here)
-            except OSError:  # no link, or nothing at all
+            except (OSError, ValueError):  # no link, or nothing at all
                 done = here
                 continue
             links += 1

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
+import threading
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from runwise_protocol.queries import Export, ListSources, ShowStats
+from runwise_protocol.queries import Export, ListRuns, ListSources, ShowConfig, ShowStats
 from runwise_protocol.query import Look
 
 from tests.faults.conftest import MakeService
 from tests.faults.machine import mirrored
-from tests.faults.service import Said, Service, rows
+from tests.faults.service import Said, Service, rows, until
 
 Cold = Callable[..., list[Said]]
 WANDB = Path(__file__).parents[1] / "fixtures" / "wandb" / "0.31.0-finished" / "wandb"
@@ -122,6 +125,44 @@ def test_a07_values_that_are_not_finite_are_kept_counted_and_left_out_of_the_mea
     assert service.said(project) == cold(project)
 
 
+def test_a08_a_line_of_many_megabytes_is_passed_over_and_the_next_one_read(
+    service: Service, project: Path, log: Path, cold: Cold
+) -> None:
+    with log.open("ab") as file:
+        for _ in range(64):
+            file.write(b"x" * (1 << 20))
+        file.write(b"\n" + rows(10, 11))
+    (project / "logs" / "other.jsonl").write_bytes(rows(0, 3))
+    assert counts(service.said(project)) == [3, 11]
+    assert service.said(project) == cold(project)
+
+
+def test_a09_a_hole_without_end_is_refused_with_a_reason(service: Service, project: Path, log: Path) -> None:
+    assert counts(service.said(project)) == [10]
+    with log.open("ab") as file:
+        file.truncate(100 << 30)
+        file.seek(0, os.SEEK_END)
+        file.write(rows(10, 11))
+    (project / "logs" / "other.jsonl").write_bytes(rows(0, 3))
+
+    def listed() -> dict[str, int | None]:
+        reply = service.ask(ListRuns(), project)
+        assert isinstance(reply, ListRuns.reply)
+        return {run.id: run.rows for run in reply.runs}
+
+    until(lambda: listed() and "a hole of" in "".join(service.status()["engine"]["notes"]))
+    assert listed() == {"run": 10, "other": 3}
+
+
+def test_a09_garbage_between_rows_costs_only_itself(service: Service, project: Path, log: Path, cold: Cold) -> None:
+    chance = random.Random(9)
+    service.said(project)
+    for step in range(10, 20):
+        append(log, chance.randbytes(5000).replace(b"\n", b"") + b"\n" + bytes(3000) + b"\n" + rows(step, step + 1))
+    assert counts(service.said(project)) == [20]
+    assert service.said(project) == cold(project)
+
+
 def test_a10_lines_out_of_all_proportion_cost_only_themselves(
     service: Service, project: Path, log: Path, cold: Cold
 ) -> None:
@@ -136,6 +177,34 @@ def test_a10_lines_out_of_all_proportion_cost_only_themselves(
     warm = service.ask(ask, project)
     assert isinstance(warm, ShowStats.reply)
     assert warm.metrics["loss"].last == 5
+    assert service.said(project) == cold(project)
+
+
+def test_a11_bars_and_colours_that_come_in_pieces_give_the_rows_of_the_whole(
+    service: Service, project: Path, cold: Cold
+) -> None:
+    path = project / "logs" / "train.log"
+    bars = b"".join(
+        b"\rEpoch 1:  %d%%|####| %d/20 [00:01<00:02, 7.1it/s, loss=%.3f]" % (5 * step, step, 2 - step / 20)
+        for step in range(21)
+    )
+    lines = b"".join(b"\x1b[32mstep %d\x1b[0m loss %.3f\x0c\r\n" % (step, 2 - step / 20) for step in range(40))
+    data = lines[:900] + bars + b"\n" + lines[900:]
+    for start in range(0, len(data), 211):
+        append(path, data[start : start + 211])
+        service.said(project)
+    assert service.said(project) == cold(project)
+    assert service.said(project)[0].listed[2] == 39
+
+
+def test_a12_columns_that_change_come_late_and_vanish_are_as_if_read_at_once(
+    service: Service, project: Path, log: Path, cold: Cold
+) -> None:
+    service.said(project)
+    for step, value in enumerate(("1", '"text"', "[1,2]", "null", "true", '{"a":1}', "2.5", "1e30"), 10):
+        append(log, b'{"step":%d,"loss":%s,"late%d":1}\n' % (step, value.encode(), step))
+        service.said(project)
+    append(log, b'{"step":1000000,"last":1}\n')
     assert service.said(project) == cold(project)
 
 
@@ -277,6 +346,31 @@ def test_a22_a_link_to_a_log_and_a_copy_of_a_run_are_runs_of_their_own(
     assert service.said(project) == cold(project)
 
 
+def test_a23_a_log_that_shrinks_and_grows_while_it_is_read_is_right_once_it_rests(
+    service: Service, project: Path, log: Path, cold: Cold
+) -> None:
+    done = threading.Event()
+    data = rows(0, 3000)
+
+    def write() -> None:
+        while not done.is_set():
+            for length in (len(data), 100, len(data) // 2, 0):
+                os.truncate(log, length)
+                with log.open("r+b") as file:
+                    file.write(data[: length // 2])
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    with service.connect() as client:
+        for _ in range(150):
+            client.ask(ListRuns(), project)
+    done.set()
+    writing.join()
+    log.write_bytes(data)
+    assert counts(service.said(project)) == [3000]
+    assert service.said(project) == cold(project)
+
+
 def test_a24_a_log_that_fails_to_be_read_keeps_its_rows_and_says_why(
     new_service: MakeService, tmp_path: Path, project: Path, log: Path, cold: Cold
 ) -> None:
@@ -312,6 +406,44 @@ def test_a25_a_stale_log_is_read_again_once_it_is_not(
     mode.write_text("ok")
     assert counts(service.said(seen)) == [12]
     assert service.said(seen) == cold(seen, prefix)
+
+
+def test_a26_a_wandb_log_that_grows_by_torn_records_is_as_if_read_at_once(
+    service: Service, project: Path, cold: Cold
+) -> None:
+    shutil.copytree(WANDB, project / "wandb", symlinks=True)
+    (path,) = (project / "wandb").glob("*run-*/*.wandb")
+    data = path.read_bytes()
+    cuts = [*range(20_000, len(data), 23_456), *range(len(data) - 40, len(data), 7)]
+    os.truncate(path, 0)
+    with service.connect() as client:
+        for start, stop in pairwise([0, *cuts]):
+            append(path, data[start:stop])
+            client.ask(ListRuns(), project)
+    assert service.said(project) == cold(project)
+    append(path, data[cuts[-1] :])
+    assert service.said(project) == cold(project)
+
+
+def test_a29_a_configuration_seen_half_written_leaves_the_last_good_one_standing(
+    service: Service, project: Path, cold: Cold
+) -> None:
+    folder = project / "logs" / "run"
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_bytes(rows(0, 5))
+    config = folder / "config.json"
+
+    def told(of: Service) -> str:
+        return str(of.ask(ShowConfig(run="run"), project)).rpartition("\n@")[0]
+
+    config.write_text('{"lr": 0.125}')
+    assert "lr=0.125" in told(service)
+    for harmed in ('{"lr": 0.', "", "\xff"):
+        config.write_text(harmed)
+        assert "lr=0.125" in told(service), harmed
+    config.write_text('{"lr": 0.375}')
+    assert "lr=0.375" in told(service)
+    assert service.said(project) == cold(project)
 
 
 def test_a30_a_compressed_log_is_not_taken_for_text(service: Service, project: Path, log: Path, cold: Cold) -> None:
