@@ -425,6 +425,37 @@ def test_a26_a_wandb_log_that_grows_by_torn_records_is_as_if_read_at_once(
     assert service.said(project) == cold(project)
 
 
+def test_a27_a_wrong_byte_in_a_wandb_log_costs_no_more_than_its_block(
+    service: Service, project: Path, cold: Cold
+) -> None:
+    shutil.copytree(WANDB, project / "wandb", symlinks=True)
+    (path,) = (project / "wandb").glob("*run-*/*.wandb")
+    whole = counts(service.said(project))[0]
+    with path.open("r+b") as file:
+        file.seek((1 << 15) + 9000)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes((byte[0] ^ 0xFF,)))
+    (left,) = counts(service.said(project))
+    assert whole / 2 < left < whole
+    assert "damaged" in str(service.ask(ShowStats(), project, Look(budget=4000)))
+    assert service.said(project) == cold(project)
+
+
+@pytest.mark.parametrize("data", [b"", b":W&B\xe1\xbe", b":W&B\xe1\xbe\x63", b"\0" * 4000, b"hello\n" * 900])
+def test_a28_a_wandb_log_that_does_not_begin_as_one_is_named_and_hides_no_other(
+    service: Service, project: Path, log: Path, cold: Cold, data: bytes
+) -> None:
+    assert log.exists()
+    folder = project / "wandb" / "offline-run-20260101_000000-odd"
+    folder.mkdir(parents=True)
+    (folder / "run-odd.wandb").write_bytes(data)
+    said = service.said(project)
+    assert [run.listed[0] for run in said] == ["odd", "run"]
+    assert said == cold(project)
+    assert "Traceback" not in service.log()
+
+
 def test_a29_a_configuration_seen_half_written_leaves_the_last_good_one_standing(
     service: Service, project: Path, cold: Cold
 ) -> None:

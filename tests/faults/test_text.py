@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from runwise_protocol.errors import Kind, RunwiseError
-from runwise_protocol.queries import ShowStats
+from runwise_protocol.queries import FindRuns, ListKeys, ListRuns, Log, ShowStats
 
 from tests.faults.service import Said, Service, rows
 
@@ -183,6 +183,23 @@ def test_g05_secrets_are_hidden_in_every_answer_and_never_logged(service: Servic
         shown = runwise(service, "config", "evil", "--show-secrets", "--format", form, cwd=hostile).stdout.decode()
         assert all(value in shown for value in VALUES)
     assert [value for value in VALUES if value in service.log()] == []
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 40 + "b", "?*" * 60 + "b", "[" * 200, "(a+)+" * 20, "a" * 999])
+def test_g06_no_pattern_keeps_the_daemon_busy_for_long(service: Service, project: Path, pattern: str) -> None:
+    key = "a" * 400
+    (project / "logs" / f"{'a' * 200}.jsonl").write_text(f'{{"step":1,"{key}":1,"note":"{"a" * 50_000}"}}\n' * 3)
+    (project / "logs" / "run.log").write_text(f"step 1 loss 2\n{'a' * 50_000}\n")
+    for query in (
+        FindRuns(pattern=pattern),
+        ListRuns(match=pattern),
+        Log(run="run", grep=pattern),
+        ListKeys(keys=(pattern,)),
+    ):
+        try:
+            service.ask(query, project)
+        except RunwiseError as error:
+            assert error.kind is not Kind.INTERNAL  # noqa: PT017 - nothing found is an answer too
 
 
 def test_g07_settings_that_would_run_code_or_grow_without_end_do_neither(
