@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.service import Said, Service
+from tests.faults.service import Said, Service, rows
 
 MakeService = Callable[..., Service]
+Cold = Callable[..., list[Said]]
+"""See `cold`."""
 
 
 @pytest.fixture
@@ -26,6 +28,7 @@ def new_service(short_path: Path) -> Iterator[MakeService]:
     yield make
     for service in services:
         service.kill()
+        print(service.log())  # shown where the test has failed
 
 
 @pytest.fixture
@@ -53,3 +56,11 @@ def project(tmp_path: Path) -> Path:
     """A project with an empty folder for logs."""
     (tmp_path / "project" / "logs").mkdir(parents=True)
     return tmp_path / "project"
+
+
+@pytest.fixture
+def log(project: Path) -> Path:
+    """A log of ten rows in it."""
+    path = project / "logs" / "run.jsonl"
+    path.write_bytes(rows(0, 10))
+    return path

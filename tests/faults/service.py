@@ -197,7 +197,8 @@ class Service:
 
     def log(self) -> str:
         """All it wrote to its log."""
-        return (self.home / "stderr").read_text(errors="surrogateescape")
+        path = self.home / "stderr"
+        return path.read_text(errors="surrogateescape") if path.exists() else ""
 
 
 def said(client: Connection, cwd: Path | str) -> list[Said]:

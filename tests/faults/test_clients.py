@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,10 @@ from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.queries import Export, ListRuns, Local, ShowStats
 from runwise_protocol.query import Look, Where
 
-from tests.faults.conftest import MakeService
+from tests.faults.conftest import Cold, MakeService
 from tests.faults.machine import works
-from tests.faults.service import Connection, Said, Service, rows, until
+from tests.faults.service import Connection, Service, rows, until
 
-Cold = Callable[..., list[Said]]
 NOBODY = 65534
 
 
@@ -89,7 +87,7 @@ def test_f05_mutated_frames_end_at_most_their_own_connection(
 ) -> None:
     assert log.exists()
     chance, whole = random.Random(5), question(project)
-    for _ in range(1500):
+    for _ in range(800):
         data = bytearray(whole)
         for _ in range(chance.randrange(1, 6)):
             how = chance.randrange(4)

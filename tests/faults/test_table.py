@@ -18,7 +18,7 @@ TABLE = dict(
 
 
 @cache
-def tests_in(path: Path) -> frozenset[str]:
+def functions_in(path: Path) -> frozenset[str]:
     body = ast.parse(path.read_text(encoding="utf-8")).body
     return frozenset(node.name for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
@@ -35,10 +35,10 @@ def test_a_row_names_tests_that_there_are_or_says_why_not_yet(row: str) -> None:
         return
     named = re.findall(r"`([^`]+)::([^`]+)`", TABLE[row])
     assert named
-    assert [(file, name) for file, name in named if name not in tests_in(TESTS / file)] == []
+    assert [(file, name) for file, name in named if name not in functions_in(TESTS / file)] == []
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.glob("faults/test_*.py")), ids=lambda path: path.stem)
 def test_a_test_that_bears_a_rows_name_stands_in_that_row(path: Path) -> None:
-    bearing = [name for name in tests_in(path) if re.match(r"test_[a-g]\d\d_", name)]
+    bearing = [name for name in functions_in(path) if re.match(r"test_[a-g]\d\d_", name)]
     assert [name for name in bearing if name not in TABLE[name[5:8].upper()]] == []

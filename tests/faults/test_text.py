@@ -8,16 +8,15 @@ import pty
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.queries import FindRuns, ListKeys, ListRuns, Log, ShowStats
 
-from tests.faults.service import Said, Service, rows
+from tests.faults.conftest import Cold
+from tests.faults.service import Service, rows
 
-Cold = Callable[..., list[Said]]
 CORPUS = (
     "\x1b[31mred\x1b[0m",
     "\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\",

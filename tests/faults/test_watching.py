@@ -13,19 +13,11 @@ import pytest
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.queries import ListRuns, ShowStats, WaitFor
 
-from tests.faults.conftest import MakeService
+from tests.faults.conftest import Cold, MakeService
 from tests.faults.machine import mirrored, own_limits, strace
-from tests.faults.service import Connection, Said, Service, rows, until
+from tests.faults.service import Connection, Service, rows, until
 
-Cold = Callable[..., list[Said]]
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
-
-
-@pytest.fixture
-def log(project: Path) -> Path:
-    path = project / "logs" / "run.jsonl"
-    path.write_bytes(rows(0, 10))
-    return path
 
 
 def append(path: Path, data: bytes) -> None:
@@ -121,7 +113,7 @@ def test_c04_without_any_instance_everything_is_found_by_looking(
     service.said(project)
     until(lambda: "fs.inotify.max_user_instances" in notes(service))
     (project / "logs" / "new.jsonl").write_bytes(rows(0, 3))
-    until(lambda: service.status()["engine"]["indexed"] == 2)
+    assert len(service.said(project)) == 2
     assert service.said(project) == cold(project)
 
 
@@ -146,7 +138,7 @@ def test_c05_what_another_host_appends_is_found_without_events(
         append(log, rows(10, 12))
         assert answer().step == 11
     (project / "logs" / "new.jsonl").write_bytes(rows(0, 3))
-    until(lambda: service.status()["engine"]["indexed"] == 2)
+    assert len(service.said(seen)) == 2
     assert service.said(seen) == cold(seen, service.prefix)
 
 
@@ -207,7 +199,7 @@ def test_c08_a_name_that_ends_the_watching_thread_ends_nothing_else(
         append(log, rows(10, 12))
         assert answer().step == 11
     (project / "logs" / os.fsdecode(b"new\xff.jsonl")).write_bytes(rows(0, 3))
-    until(lambda: service.status()["engine"]["indexed"] == 2)
+    assert len(service.said(project)) == 2
     assert service.said(project) == cold(project)
 
 
@@ -220,7 +212,7 @@ def test_c09_a_daemon_that_was_stopped_for_long_catches_up(
         (project / "logs" / f"r{number}.jsonl").write_bytes(rows(0, number + 1))
         append(log, rows(10 + number, 11 + number))
     service.signal(signal.SIGCONT)
-    until(lambda: service.status()["engine"]["indexed"] == 51)
+    assert len(service.said(project)) == 51
     assert service.said(project) == cold(project)
 
 
