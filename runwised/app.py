@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -49,6 +50,9 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _engine() -> Engine:
+    # What is held of runs has no cycles and stays: to go through it again and again would cost more than answers.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     cache = Path(cache_folder())
     return Answers(Catalog(cache, Path(state_folder())), cache)
 

@@ -47,6 +47,8 @@ BACKGROUND_SECONDS = 0.01
 """What the background reads at once; a question waits no longer than that."""
 INDEXED_SECONDS = 60.0
 TIDY_SECONDS = 5.0
+PACK_SECONDS = 0.5
+"""What putting runs that are over into the manifest of a project may take at once."""
 FORGET_SECONDS = 3600.0
 """A project nobody asked about for this long is not kept warm any more."""
 MOST_NAMED = 32
@@ -261,6 +263,8 @@ class Catalog:
     async def close(self) -> None:
         """Save what is worth saving, and give all files back."""
         await self._saving.tidy(self._runs(), at_once=True)
+        for holdings in self._projects.values():
+            await holdings.pack(PACK_SECONDS)
         self._growth.store.close()
         self._ledger.close()
         await anyio.to_thread.run_sync(close_stores)
@@ -297,6 +301,7 @@ class Catalog:
             for place, holdings in list(self._projects.items()):
                 if time.monotonic() - holdings.asked_at > FORGET_SECONDS and not holdings.changes.any:
                     await self._saving.tidy(holdings.runs, at_once=True)
+                    await holdings.pack(PACK_SECONDS)
                     self._projects.pop(place)
                     continue
                 await holdings.refresh(BACKGROUND_SECONDS, slices=1 if holdings.changes.any else SLICES)
@@ -310,6 +315,8 @@ class Catalog:
         while True:
             await anyio.sleep(TIDY_SECONDS)
             await self._saving.tidy(self._runs())
+            for holdings in list(self._projects.values()):
+                await holdings.pack(PACK_SECONDS)
             self._growth.awake.tidy()
             await anyio.to_thread.run_sync(close_idle_stores)
 

@@ -19,6 +19,7 @@ from runwised.catalog.loose import Looked
 from runwised.catalog.pace import Pace
 from runwised.catalog.place import Place, Settled
 from runwised.catalog.processes import Holders, lives
+from runwised.catalog.resting import Resting
 from runwised.catalog.run import Run
 from runwised.catalog.segment import Segment
 from runwised.catalog.signs import Signs
@@ -109,6 +110,7 @@ class Holdings:
         self._refreshed_from = 0.0
         """When the last look at all logs began, on the monotonic clock."""
         self._hints = NO_HINTS
+        self._resting = Resting(growth.store, growth.awake, "" if place.only else place.root)
 
     @property
     def was_looked_at(self) -> bool:
@@ -275,9 +277,12 @@ class Holdings:
         found = self._discovery.look(deep=deep)
         if deep:
             self._swept_at = time.monotonic()
+        is_first = not self._segments
         if found is not self._found:
             await self._match(found, now, pace)
         self.looked_at = time.monotonic()
+        if is_first:  # all of them have just been looked at
+            return
         self._turn = (self._turn + 1) % slices
         for run in [run for at, run in enumerate(self.runs) if at % slices == self._turn or run in self._open]:
             if run.look(now) or run.is_due_again:
@@ -315,14 +320,30 @@ class Holdings:
         new = {key: Segment(log) for key, log in by_key.items() if key not in kept}
         if not new and not renamed and len(kept) == len(self._segments):
             return
+        is_first = not self._segments
         self._segments = kept | new
         for segment in new.values():
             segment.look(now)
             await pace.breathe()
+        if is_first:
+            await self._resting.introduce(new.values())
         for segment in may_be_several(self._segments.values()):
             if segment.said_start is None and not pace.spent():
                 await segment.read_probe()
         self._regroup()
+        if is_first:
+            self._put_to_rest()
+
+    def _put_to_rest(self) -> None:
+        """Runs that are as the manifest has them need not be looked into."""
+        for run in [run for run in self._due if self._resting.put_to_rest(run)]:
+            del self._due[run]
+            self._growth.restored += 1
+        self._resting.forget()
+
+    async def pack(self, seconds: float) -> None:
+        """Put runs that are over since into the manifest."""
+        await self._resting.pack(self.runs, Pace(seconds))
 
     def _regroup(self) -> None:
         """Make, change and drop runs until they are what the segments say."""
