@@ -18,6 +18,7 @@ from runwise_protocol.launch import READY
 from runwise_protocol.paths import cache_folder, runtime_folder, state_folder
 
 from runwised.catalog.catalog import Catalog
+from runwised.catalog.pruning import LIMITS, Limits
 from runwised.mcp_host import McpHost
 from runwised.server import lifecycle
 from runwised.server.answers import Answers
@@ -54,7 +55,25 @@ def _engine() -> Engine:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     cache = Path(cache_folder())
-    return Answers(Catalog(cache, Path(state_folder())), cache)
+    return Answers(Catalog(cache, Path(state_folder()), limits=_limits()), cache)
+
+
+def _limits() -> Limits:
+    """What the cache may keep. Raises RunwiseError."""
+    most = _number("RUNWISE_CACHE_GIB", LIMITS.most_bytes / 2**30)
+    return Limits(int(most * 2**30), _number("RUNWISE_CACHE_DAYS", LIMITS.grace_seconds / 86_400) * 86_400)
+
+
+def _number(name: str, default: float) -> float:
+    """A setting of the environment. Raises RunwiseError."""
+    asked = os.environ.get(name) or str(default)
+    try:
+        number = float(asked)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise RunwiseError(Kind.USAGE, f"{name} is {asked!r}, expected a number", f"export {name}={default:g}")
+    return number
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,6 +27,7 @@ from runwised.catalog.named import locate_named
 from runwised.catalog.pace import Pace
 from runwised.catalog.place import Place, Settings, Settled, locate
 from runwised.catalog.processes import Holders
+from runwised.catalog.pruning import LIMITS, Limits, prune
 from runwised.catalog.run import Run
 from runwised.catalog.saving import Saving
 from runwised.catalog.stores import close_idle_stores, close_stores
@@ -47,6 +48,7 @@ BACKGROUND_SECONDS = 0.01
 """What the background reads at once; a question waits no longer than that."""
 INDEXED_SECONDS = 60.0
 TIDY_SECONDS = 5.0
+PRUNE_SECONDS = 86_400.0
 PACK_SECONDS = 0.5
 """What putting runs that are over into the manifest of a project may take at once."""
 FORGET_SECONDS = 3600.0
@@ -72,7 +74,9 @@ class Catalog:
         clock: Callable[[], float] = time.time,
         workers: int | None = None,
         inline_bytes: int = INLINE_BYTES,
+        limits: Limits = LIMITS,
     ) -> None:
+        self._limits = limits
         self._clock = clock
         self._state = state
         self._known = KnownProjects(state)
@@ -311,8 +315,11 @@ class Catalog:
             await anyio.sleep((time.perf_counter() - started) * REST)
 
     async def _tidy(self) -> None:
-        await anyio.to_thread.run_sync(self._growth.store.prune)
+        pruned_at = -math.inf
         while True:
+            if (folder := self._growth.store.folder) and time.monotonic() - pruned_at > PRUNE_SECONDS:
+                pruned_at = time.monotonic()
+                await anyio.to_thread.run_sync(prune, folder, self._limits)
             await anyio.sleep(TIDY_SECONDS)
             await self._saving.tidy(self._runs())
             for holdings in list(self._projects.values()):

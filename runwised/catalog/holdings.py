@@ -134,8 +134,7 @@ class Holdings:
             self._open[run] = None
 
     def alive(self) -> list[Run]:
-        """The runs about which something may still change without a change of their files: those that go on, above
-        all."""
+        """The runs of which something may still change though their files do not: above all those that go on."""
         return list(self._open)
 
     def project(self) -> Project:
@@ -311,9 +310,7 @@ class Holdings:
         """Have a segment for each log; where several may be one run, look into them to tell."""
         self._found = found
         by_key = {log.key: log for log in found}
-        kept = {
-            key: old for key, old in self._segments.items() if key in by_key and _is_same_log(old.found, by_key[key])
-        }
+        kept = {key: old for key, old in self._segments.items() if key in by_key and by_key[key].is_same_log(old.found)}
         renamed = [segment for key, segment in kept.items() if segment.found != by_key[key]]
         for segment in renamed:
             segment.found = by_key[segment.found.key]
@@ -389,11 +386,6 @@ class Holdings:
             del self._open[run]
             self._growth.awake.rest(run.slot)
         self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")
-
-
-def _is_same_log(one: Found, other: Found) -> bool:
-    """Whether what was found is the same log, whatever its run is called now."""
-    return (one.folder, one.format) == (other.folder, other.format)
 
 
 def _recognise(name: str, head: bytes) -> str:

@@ -12,12 +12,11 @@ import socket
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol, TypeAlias
 from weakref import WeakSet
 
-from runwised.catalog.memory import SUFFIX as NOTE_SUFFIX
 from runwised.catalog.processes import lives
 
 SUFFIX = ".rwx"
@@ -25,7 +24,6 @@ MANIFEST_SUFFIX = ".rwm"
 TEMPORARY = re.compile(r"\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-\d+\.tmp")
 STRAY_SECONDS = 86_400.0
 MOST_OPEN = 64
-MOST_BYTES = 10 << 30
 RETRY_SECONDS = (5.0, 600.0)
 """How long a failed write keeps further ones away: at first, and at most (it doubles)."""
 
@@ -242,30 +240,10 @@ class Store:
         """What all sidecars held in memory take."""
         return sum(file.size for file in self._kept)
 
-    def prune(self) -> None:
-        """Remove the sidecars that were not opened or written for the longest time, beyond `MOST_BYTES` together."""
-        found = sorted(_sidecars(self.folder)) if self.folder is not None else []
-        total = sum(size for _, size, _ in found)
-        for _, size, path in found:
-            if total <= MOST_BYTES:
-                return
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-            total -= size
-
     def close(self) -> None:
         """Give all descriptors back."""
         while self._open:
             self._open.popitem()[1].close()
-
-
-def _sidecars(folder: str) -> Iterator[tuple[float, int, str]]:
-    """When each was last used, its size and its path."""
-    for parent, _, names in os.walk(folder):
-        for path in (os.path.join(parent, name) for name in names if name.endswith((SUFFIX, NOTE_SUFFIX))):
-            with contextlib.suppress(OSError):
-                found = os.stat(path)
-                yield max(found.st_atime, found.st_mtime), found.st_size, path
 
 
 def _remove_strays(folder: str) -> None:
