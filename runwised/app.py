@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ from runwise_protocol.launch import READY
 from runwise_protocol.paths import cache_folder, runtime_folder, state_folder
 
 from runwised.catalog.catalog import Catalog
+from runwised.catalog.pruning import LIMITS, Limits
 from runwised.mcp_host import McpHost
 from runwised.server import lifecycle
 from runwised.server.answers import Answers
@@ -49,8 +51,29 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _engine() -> Engine:
+    # What is held of runs has no cycles and stays: to go through it again and again would cost more than answers.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     cache = Path(cache_folder())
-    return Answers(Catalog(cache, Path(state_folder())), cache)
+    return Answers(Catalog(cache, Path(state_folder()), limits=_limits()), cache)
+
+
+def _limits() -> Limits:
+    """What the cache may keep. Raises RunwiseError."""
+    most = _number("RUNWISE_CACHE_GIB", LIMITS.most_bytes / 2**30)
+    return Limits(int(most * 2**30), _number("RUNWISE_CACHE_DAYS", LIMITS.grace_seconds / 86_400) * 86_400)
+
+
+def _number(name: str, default: float) -> float:
+    """A setting of the environment. Raises RunwiseError."""
+    asked = os.environ.get(name) or str(default)
+    try:
+        number = float(asked)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise RunwiseError(Kind.USAGE, f"{name} is {asked!r}, expected a number", f"export {name}={default:g}")
+    return number
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -29,6 +29,7 @@ from runwised.catalog.named import NoLog, locate_named
 from runwised.catalog.pace import Pace
 from runwised.catalog.place import NoProject, Place, Settings, Settled, locate
 from runwised.catalog.processes import Holders
+from runwised.catalog.pruning import LIMITS, Limits, prune
 from runwised.catalog.run import Run
 from runwised.catalog.saving import Saving
 from runwised.catalog.stores import close_idle_stores, close_stores
@@ -49,6 +50,9 @@ BACKGROUND_SECONDS = 0.01
 """What the background reads at once; a question waits no longer than that."""
 INDEXED_SECONDS = 60.0
 TIDY_SECONDS = 5.0
+PRUNE_SECONDS = 86_400.0
+PACK_SECONDS = 0.5
+"""What putting runs that are over into the manifest of a project may take at once."""
 FORGET_SECONDS = 3600.0
 """A project nobody asked about for this long is not kept warm any more."""
 MOST_NAMED = 32
@@ -72,7 +76,9 @@ class Catalog:
         clock: Callable[[], float] = time.time,
         workers: int | None = None,
         inline_bytes: int = INLINE_BYTES,
+        limits: Limits = LIMITS,
     ) -> None:
+        self._limits = limits
         self._clock = clock
         self._state = state
         self._mounts = Mounts()
@@ -289,6 +295,8 @@ class Catalog:
     async def close(self) -> None:
         """Save what is worth saving, and give all files back."""
         await self._saving.tidy(self._runs(), at_once=True)
+        for holdings in self._projects.values():
+            await holdings.pack(PACK_SECONDS)
         self._growth.store.close()
         self._ledger.close()
         await anyio.to_thread.run_sync(close_stores)
@@ -326,6 +334,7 @@ class Catalog:
             for place, holdings in list(self._projects.items()):
                 if time.monotonic() - holdings.asked_at > FORGET_SECONDS and not holdings.changes.any:
                     await self._saving.tidy(holdings.runs, at_once=True)
+                    await holdings.pack(PACK_SECONDS)
                     self._projects.pop(place)
                     continue
                 if not await self._answers(holdings):
@@ -337,10 +346,15 @@ class Catalog:
             await anyio.sleep((time.perf_counter() - started) * REST)
 
     async def _tidy(self) -> None:
-        await anyio.to_thread.run_sync(self._growth.store.prune)
+        pruned_at = -math.inf
         while True:
+            if (folder := self._growth.store.folder) and time.monotonic() - pruned_at > PRUNE_SECONDS:
+                pruned_at = time.monotonic()
+                await anyio.to_thread.run_sync(prune, folder, self._limits)
             await anyio.sleep(TIDY_SECONDS)
             await self._saving.tidy(self._runs())
+            for holdings in list(self._projects.values()):
+                await holdings.pack(PACK_SECONDS)
             self._growth.awake.tidy()
             await anyio.to_thread.run_sync(close_idle_stores)
 

@@ -21,6 +21,7 @@ from runwised.catalog.loose import Looked
 from runwised.catalog.pace import Pace
 from runwised.catalog.place import Place, Settled
 from runwised.catalog.processes import Holders, lives
+from runwised.catalog.resting import Resting
 from runwised.catalog.run import Run
 from runwised.catalog.segment import Segment
 from runwised.catalog.signs import Signs
@@ -113,6 +114,7 @@ class Holdings:
         self._refreshed_from = 0.0
         """When the last look at all logs began, on the monotonic clock."""
         self._hints = NO_HINTS
+        self._resting = Resting(growth.store, growth.awake, "" if place.only else place.root)
 
     @property
     def was_looked_at(self) -> bool:
@@ -136,8 +138,7 @@ class Holdings:
             self._open[run] = None
 
     def alive(self) -> list[Run]:
-        """The runs about which something may still change without a change of their files: those that go on, above
-        all."""
+        """The runs of which something may still change though their files do not: above all those that go on."""
         return list(self._open)
 
     @property
@@ -293,9 +294,12 @@ class Holdings:
         found = self._discovery.look(deep=deep)
         if deep:
             self._swept_at = time.monotonic()
+        is_first = not self._segments
         if found is not self._found:
             await self._match(found, now, pace)
         self.looked_at = time.monotonic()
+        if is_first:  # all of them have just been looked at
+            return
         self._turn = (self._turn + 1) % slices
         for run in [run for at, run in enumerate(self.runs) if at % slices == self._turn or run in self._open]:
             if run.look(now) or run.is_due_again:
@@ -324,23 +328,37 @@ class Holdings:
         """Have a segment for each log; where several may be one run, look into them to tell."""
         self._found = found
         by_key = {log.key: log for log in found}
-        kept = {
-            key: old for key, old in self._segments.items() if key in by_key and _is_same_log(old.found, by_key[key])
-        }
+        kept = {key: old for key, old in self._segments.items() if key in by_key and by_key[key].is_same_log(old.found)}
         renamed = [segment for key, segment in kept.items() if segment.found != by_key[key]]
         for segment in renamed:
             segment.found = by_key[segment.found.key]
         new = {key: Segment(log) for key, log in by_key.items() if key not in kept}
         if not new and not renamed and len(kept) == len(self._segments):
             return
+        is_first = not self._segments
         self._segments = kept | new
         for segment in new.values():
             segment.look(now)
             await pace.breathe()
+        if is_first:
+            await self._resting.introduce(new.values())
         for segment in may_be_several(self._segments.values()):
             if segment.said_start is None and not pace.spent():
                 await segment.read_probe()
         self._regroup()
+        if is_first:
+            self._put_to_rest()
+
+    def _put_to_rest(self) -> None:
+        """Runs that are as the manifest has them need not be looked into."""
+        for run in [run for run in self._due if self._resting.put_to_rest(run)]:
+            del self._due[run]
+            self._growth.restored += 1
+        self._resting.forget()
+
+    async def pack(self, seconds: float) -> None:
+        """Put runs that are over since into the manifest."""
+        await self._resting.pack(self.runs, Pace(seconds))
 
     def _regroup(self) -> None:
         """Make, change and drop runs until they are what the segments say."""
@@ -386,11 +404,6 @@ class Holdings:
             del self._open[run]
             self._growth.awake.rest(run.slot)
         self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")
-
-
-def _is_same_log(one: Found, other: Found) -> bool:
-    """Whether what was found is the same log, whatever its run is called now."""
-    return (one.folder, one.format) == (other.folder, other.format)
 
 
 def _recognise(name: str, head: bytes) -> str:

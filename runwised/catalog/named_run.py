@@ -18,10 +18,12 @@ from runwised.index.view import Annotation
 class NamedRun(TrackedRun):
     """See `runwised.index.view.RunView` for what the properties of that name say."""
 
-    __slots__ = ("label", "overlay")
+    __slots__ = ("_name", "label", "overlay")
 
     def __init__(self, segments: Sequence[Segment], awake: Awake) -> None:
         super().__init__(segments, awake)
+        self._name: str | None = None
+        """What it says it is called; kept at rest as well: to tell a run from others all names are asked for."""
         self.label = ""
         """What it goes by where its own id is not unique in the project; else empty."""
         self.overlay = NO_OVERLAY
@@ -30,6 +32,7 @@ class NamedRun(TrackedRun):
     def changed(self) -> None:
         """As `TrackedRun`."""
         self.slot.forget()
+        self._name = None
 
     @property
     def memo(self) -> dict[str, Any]:
@@ -81,7 +84,9 @@ class NamedRun(TrackedRun):
     @property
     def name(self) -> str:
         """See `RunView`."""
-        return self._identity.name or self.parts[0].found.title or self.id
+        if self._name is None:
+            self._name = self._identity.name or ""
+        return self._name or self.parts[0].found.title or self.id
 
     @property
     def project(self) -> str | None:

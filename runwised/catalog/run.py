@@ -12,6 +12,7 @@ import numpy as np
 from runwised.catalog.awake import Awake, remembered
 from runwised.catalog.companions import console_changed_at
 from runwised.catalog.extras import SideConfigs, last_values, old_exit, without_bookkeeping
+from runwised.catalog.manifest import Rested
 from runwised.catalog.memory import Memory
 from runwised.catalog.printing_run import PrintingRun
 from runwised.catalog.readback import read_records, read_rows
@@ -19,19 +20,33 @@ from runwised.catalog.segment import Segment
 from runwised.catalog.signs import LogSays, Signs
 from runwised.catalog.slot import HealedTable
 from runwised.catalog.stand_ins import find_stand_ins
+from runwised.catalog.store import SidecarFile
 from runwised.formats.record import Alert, Definition, Exit, Row
 from runwised.index.metadata import SourceState
 from runwised.index.run_index import IndexedRun
 from runwised.index.view import Condition, Mark, Rewind, Source, Table
 
 FOR_EVER = 1e300
+GOING_ON = frozenset({"running", "unknown", "empty"})
+"""States of runs of which more may come."""
 NOT_READ = Condition("unknown", "not read yet", None)
 
 
 class Run(PrintingRun):
     """See `runwised.index.view.RunView` for what the properties of that name say."""
 
-    __slots__ = ("__weakref__", "_last", "_linked", "_signs", "current", "history", "root", "system")
+    __slots__ = (
+        "__weakref__",
+        "_last",
+        "_linked",
+        "_links",
+        "_signs",
+        "current",
+        "history",
+        "root",
+        "system",
+        "was_packed",
+    )
 
     def __init__(self, root: str, segments: Sequence[Segment], signs: Signs, awake: Awake) -> None:
         super().__init__(segments, awake)
@@ -39,6 +54,9 @@ class Run(PrintingRun):
         self.current = NOT_READ
         self._signs = signs
         self._linked: Sequence[Segment] = ()
+        self._links: Sequence[str] | None = None
+        self.was_packed = False
+        """Whether it was looked at for the manifest since it changed."""
         self._last: tuple[int | None, float | None] | None = None
         self.history: Table = HealedTable(self.slot, _history)
         """See `RunView`."""
@@ -48,8 +66,53 @@ class Run(PrintingRun):
     def changed(self) -> None:
         """Something it is read from, or its index, is not what it was."""
         super().changed()
-        self._last = None
+        self._last = self._links = None
+        self.was_packed = False
         self._signs.forget()
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether more may come of it."""
+        return self.current.state in GOING_ON
+
+    def rested(self) -> Rested | None:
+        """What must be known of it while nobody asks; None while it is not over, or not as its sidecar has it.
+
+        Raises OSError, SidecarDamaged and SidecarVersion.
+        """
+        file = self.slot.file
+        is_plain = not (self.trouble or self.is_held or self._linked or len(self.every) > len(self.parts))
+        if file is None or self.is_going_on or not is_plain or self.compare() != "same":
+            return None
+        sources, logs = list(self.slot.stamped), self.slot.logs
+        if len(sources) != len(self.parts) or file.signature is None:
+            return None
+        hints = [log.hints for log in logs]
+        return Rested(
+            file.path,
+            file.signature,
+            sources,
+            hints,
+            self.current,
+            self._signs.good_until,
+            self._identity.name or "",
+            *self._last_row,
+            [*self.links],
+        )
+
+    def rest_as(self, rested: Rested, file: SidecarFile) -> bool:
+        """Be as it was when that was known of it; its sources are the same. False where its settings are others now."""
+        logs = self.logs
+        if [log.hints for log in logs] != rested.hints:
+            return False
+        self.slot.put_rested(file, logs)
+        self.is_restored = True
+        self.current = rested.condition
+        self._signs.take(rested.condition, rested.good_until)
+        own = self.parts[0].said_id
+        self._name = own if rested.name == own else rested.name
+        self._last, self._links = (rested.last_step, rested.last_time), tuple(rested.links)
+        return True
 
     @property
     def is_over(self) -> bool:
@@ -166,11 +229,13 @@ class Run(PrintingRun):
         return self._linked or (find_stand_ins(self.newest.found) if self._is_wandb and not self._is_old else [])
 
     @property
-    def links(self) -> list[str]:
+    def links(self) -> Sequence[str]:
         """Absolute folders where its log says that other logs of it lie."""
-        home = os.path.dirname(os.path.dirname(self.newest.found.folder))
-        said = self.slot.ask(lambda index: [link for source in index.sources for link in source.links])
-        return [os.path.realpath(os.path.join(home, folder)) for folder in dict.fromkeys(said)]
+        if self._links is None:
+            home = os.path.dirname(os.path.dirname(self.newest.found.folder))
+            said = self.slot.ask(lambda index: [link for source in index.sources for link in source.links])
+            self._links = tuple(os.path.realpath(os.path.join(home, folder)) for folder in dict.fromkeys(said))
+        return self._links
 
     def take_linked(self, segments: Sequence[Segment]) -> None:
         """Have the logs its own log names for its own; they are read where that one has no rows."""

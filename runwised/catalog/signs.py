@@ -24,7 +24,9 @@ UNREADABLE = Condition("unknown", "its log cannot be read", None)
 OUTLIVED_SECONDS = 5.0
 """Growth this long after a pid was found gone was not still on its way to the disk."""
 SILENT_AGAIN_SECONDS = 30.0
-"""How long the words "silent for 3 h" are good for."""
+"""How long the words "silent for 3 min" are good for, at least."""
+SILENT_SHARE = 0.01
+"""The same as a share of that time: nobody tells three hours from three hours and a minute."""
 
 
 class LogSays(NamedTuple):
@@ -60,6 +62,15 @@ class Signs:
     def forget(self) -> None:
         """Something changed: look again."""
         self._condition = None
+
+    def take(self, condition: Condition, good_until: float) -> None:
+        """What was worked out before, by another daemon maybe."""
+        self._condition, self._good_until = condition, good_until
+
+    @property
+    def good_until(self) -> float:
+        """When the condition that was worked out last is to be looked at again, epoch seconds."""
+        return self._good_until
 
     def is_good(self, now: float) -> bool:
         """Whether the condition that was worked out last still holds."""
@@ -105,7 +116,9 @@ class Signs:
             return condition, now
         if condition.pid is not None:
             self._gone_at = self._gone_at or now
-        return condition, now + SILENT_AGAIN_SECONDS
+        signs = [says.last_time, newest.grown_at, newest.changed_at]
+        silent = now - max((sign for sign in signs if sign), default=now)
+        return condition, now + max(SILENT_AGAIN_SECONDS, silent * SILENT_SHARE)
 
     def _holder(self, newest: Segment) -> Holder | None:
         return self._holders.of(newest.seen.device, newest.seen.inode) if newest.seen else None

@@ -16,7 +16,7 @@ from runwised.catalog.store import MemoryFile, SidecarFile
 from runwised.catalog.warm import Warm, stamp_of
 from runwised.formats.record import Floats, Ints
 from runwised.index.run_index import IndexedRun, RunIndex
-from runwised.index.sidecar import Sidecar, SidecarDamaged, SidecarVersion
+from runwised.index.sidecar import FIRST_READ, Sidecar, SidecarDamaged, SidecarVersion, head_of
 from runwised.index.view import Buckets, Other, Series, Stats, Table
 
 T = TypeVar("T")
@@ -106,13 +106,18 @@ class IndexSlot:
                 self._memory = None
 
     def _woke(self) -> None:
-        self.asked_at = time.monotonic()
+        self.asked_at = self._awake.now()
         self._awake.woke(self)
 
     @property
     def filled(self) -> bool:
         """Whether there is an index."""
         return self.warm is not None or self._file is not None
+
+    @property
+    def file(self) -> SidecarFile | None:
+        """The sidecar, when it is a file and holds all there is."""
+        return self._file if isinstance(self._file, SidecarFile) and self.is_saved else None
 
     @property
     def kept(self) -> MemoryFile | None:
@@ -165,6 +170,18 @@ class IndexSlot:
         if not is_same:
             self.memory.forget()
 
+    def put_rested(self, file: SidecarFile, logs: Sequence[Log]) -> None:
+        """The index is what this file holds, made from these logs as they are; it is opened when it is asked."""
+        self._put(None, file, None)
+        self.place, self.logs, self.is_saved = file.path, logs, True
+
+    def head(self) -> bytes:
+        """What its sidecar begins with; empty where that is long. Raises OSError, SidecarDamaged and SidecarVersion."""
+        file = self.file
+        if file is None:
+            return b""
+        return file.head.read() if file.head else head_of(file.read_at(0, FIRST_READ))
+
     def take_over(self, other: IndexSlot) -> None:
         """Have what the other one has."""
         self._put(other.warm, other._file, other._sidecar)
@@ -197,14 +214,14 @@ class IndexSlot:
         A sidecar that turns out damaged is replaced by reading the logs again, and the question is put again.
         Raises IndexLostError where that would take long, or the logs are not what they were.
         """
-        self.asked_at = time.monotonic()
+        self.asked_at = self._awake.now()
         if self.warm is not None:
             return question(self.warm.index)
         if self._file is None:
             return question(NOTHING)
         try:
             if self._sidecar is None:
-                self._sidecar = Sidecar(self._file.read_at, self._file.size)
+                self._sidecar = _open(self._file)
                 self._woke()
             return question(self._sidecar)
         except (SidecarDamaged, SidecarVersion, OSError) as error:
@@ -223,6 +240,16 @@ class IndexSlot:
         except (OSError, SourceChangedError) as error:
             raise IndexLostError(str(error)) from cause
         return warm
+
+
+def _open(file: SidecarFile | MemoryFile) -> Sidecar:
+    """Raises SidecarDamaged, SidecarVersion and OSError."""
+    if isinstance(file, SidecarFile) and file.head is not None:
+        try:
+            return Sidecar(file.read_at, file.size, file.head.read())
+        except (OSError, SidecarDamaged, SidecarVersion):
+            file.head = None
+    return Sidecar(file.read_at, file.size)
 
 
 class HealedTable:

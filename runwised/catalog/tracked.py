@@ -66,7 +66,7 @@ class TrackedRun:
         """Whether a source that is not as the index knows it is one whose writer writes it anew as a whole."""
         known = {file.path: file for file in self.slot.fingerprints}
         rewritten = [part for part in self.every if part.is_rewritten and part.seen is not None]
-        return any(part.path not in known or _compare(part, known[part.path]) == "changed" for part in rewritten)
+        return any(part.path not in known or compare(part, known[part.path]) == "changed" for part in rewritten)
 
     @property
     def is_at_rest(self) -> bool:
@@ -156,7 +156,7 @@ class TrackedRun:
         known = self.slot.fingerprints
         if [file.path for file in known] != [part.path for part in parts[: len(known)]]:
             return "changed"
-        grown = [_compare(part, file) for part, file in zip(parts, known, strict=False)]
+        grown = [compare(part, file) for part, file in zip(parts, known, strict=False)]
         if "changed" in grown or _ended_one_grew(parts, grown):
             return "changed"
         return "grown" if "grown" in grown or len(parts) > len(known) or self.unread_bytes else "same"
@@ -227,7 +227,8 @@ def _ended_one_grew(parts: Sequence[Segment], grown: Sequence[str]) -> bool:
     return "grown" in alone[:-1]
 
 
-def _compare(part: Segment, file: Fingerprint) -> Literal["same", "grown", "changed"]:
+def compare(part: Segment, file: Fingerprint) -> Literal["same", "grown", "changed"]:
+    """What became of a source since it was as this fingerprint says."""
     seen = part.seen
     assert seen is not None
     if part.is_stored:

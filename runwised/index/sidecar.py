@@ -43,7 +43,8 @@ FIRST_READ = 64 * 1024
 class Sidecar(IndexedRun):
     """An index read from its file, part by part when asked for.
 
-    `read_at(offset, length)` gives the file's bytes (fewer only at its end); `size` is the file's length, bytes.
+    `read_at(offset, length)` gives the file's bytes (fewer only at its end); `size` is the file's length, bytes; `head`
+    is what it begins with, where that is at hand: prologue and header.
     Opening reads the header alone, and what it says is worked out when it is asked for: of ten thousand runs most are
     asked for little. Opening and every later access raises SidecarDamaged when what was read is not what was written;
     opening raises SidecarVersion for an unharmed file of another version.
@@ -51,8 +52,8 @@ class Sidecar(IndexedRun):
 
     __slots__ = ("_header", "_history", "_metadata", "_parts", "_place", "_system", "stamp")
 
-    def __init__(self, read_at: Callable[[int, int], bytes], size: int) -> None:
-        header, begin = _header(read_at, size)
+    def __init__(self, read_at: Callable[[int, int], bytes], size: int, head: bytes = b"") -> None:
+        header, begin = _header(head or read_at(0, min(size, FIRST_READ)), read_at, size)
         self._header = header
         self._place = read_at, begin, size - begin
         self._parts = Parts(*self._place)
@@ -97,6 +98,11 @@ class Sidecar(IndexedRun):
         return self.history.rewinds
 
     @property
+    def begin(self) -> int:
+        """Where its parts begin, bytes: what is before is its head."""
+        return self._place[1]
+
+    @property
     def nbytes(self) -> int:
         """Memory held, about: the header and the parts that were kept."""
         return self._place[1] + self._parts.nbytes
@@ -120,9 +126,14 @@ class Sidecar(IndexedRun):
         return index
 
 
-def _header(read_at: Callable[[int, int], bytes], size: int) -> tuple[Header, int]:
+def head_of(start: bytes) -> bytes:
+    """The head of a sidecar that begins so; empty where that is longer. Raises SidecarDamaged and SidecarVersion."""
+    end = PROLOGUE.size + header_length(start)[0]
+    return start[:end] if end <= len(start) else b""
+
+
+def _header(start: bytes, read_at: Callable[[int, int], bytes], size: int) -> tuple[Header, int]:
     """The header, and where the parts begin."""
-    start = read_at(0, min(size, FIRST_READ))
     length, check = header_length(start)
     begin = PROLOGUE.size + length
     if begin > size:
