@@ -7,8 +7,7 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,15 @@ from anyio.abc import TaskStatus
 from runwised.catalog.annotations import NotKept, Overlay
 from runwised.catalog.attention import Attention
 from runwised.catalog.changes import Follower
-from runwised.catalog.disks import Disks, DiskSilent, stat_all
+from runwised.catalog.disks import Disks
 from runwised.catalog.everything import Everything, KnownProjects, is_found_alone
 from runwised.catalog.growth import INLINE_BYTES, NEW_SHARE, Growth
 from runwised.catalog.holdings import SWEEP_SECONDS, Holdings, Project
 from runwised.catalog.ledger import Ledger
 from runwised.catalog.mounts import Mounts
-from runwised.catalog.named import NoLog, locate_named
+from runwised.catalog.named import locate_named
 from runwised.catalog.pace import Pace
-from runwised.catalog.place import NoProject, Place, Settings, Settled, locate
+from runwised.catalog.place import Place, Settings, Settled, locate
 from runwised.catalog.processes import Holders
 from runwised.catalog.pruning import LIMITS, Limits, prune
 from runwised.catalog.run import Run
@@ -90,7 +89,7 @@ class Catalog:
         self._growth.store.prepare()
         self._saving = Saving(self._growth)
         self._disks = Disks(self._mounts)
-        self._attention = Attention(self._projects.values, self._mounts, self._answers)
+        self._attention = Attention(self._projects.values, self._mounts, self._disks.answers)
         self._watched: frozenset[str] = frozenset()
         """Folders whose changes are reported."""
         self._unwatched = ""
@@ -109,7 +108,7 @@ class Catalog:
 
     async def view(self, cwd: str, environ: Mapping[str, str]) -> Project:
         """The project a question from `cwd` is about, as it is now. Raises NoProject and DiskSilent."""
-        await self._ask_disks(cwd, environ)
+        await self._disks.ask_around(cwd, environ, self._settings)
         settled = locate(cwd, environ, self._settings)
         is_new = settled.place not in self._projects
         project = await self._look(settled)
@@ -119,7 +118,7 @@ class Catalog:
 
     async def root(self, cwd: str, environ: Mapping[str, str]) -> str:
         """Root of the project a question from `cwd` is about. Raises NoProject and DiskSilent."""
-        await self._ask_disks(cwd, environ)
+        await self._disks.ask_around(cwd, environ, self._settings)
         return locate(cwd, environ, self._settings).place.root
 
     async def recent(self) -> list[str]:
@@ -131,8 +130,7 @@ class Catalog:
 
     async def view_of(self, path: str, cwd: str) -> Project:
         """What is at a path, absolute or from `cwd`, and nothing else, as it is now. Raises NoLog and DiskSilent."""
-        named = os.path.join(cwd, os.path.expanduser(path))
-        await self._disks.ask([named], partial(_quietly, locate_named, path, cwd, self._settings))
+        await self._disks.ask_at(path, cwd, self._settings)
         return await self._look(locate_named(path, cwd, self._settings))
 
     async def find(self, name: str, cwd: str) -> str:
@@ -152,7 +150,7 @@ class Catalog:
         late: list[Project] = []
         for at, (found, holdings) in enumerate(held):
             left = deadline - time.monotonic()
-            if not await self._answers(holdings):
+            if not await self._disks.answers(holdings):
                 continue
             if left > 0:
                 seen.append(await self._look(found, max(left / (len(held) - at), LEAST_SECONDS), 0.0))
@@ -176,26 +174,13 @@ class Catalog:
     async def _look(self, settled: Settled, seconds: float = VIEW_SECONDS, share: float = NEW_SHARE) -> Project:
         holdings = self._hold(settled)
         running = holdings.running
-        await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
+        await self._disks.ask_for(holdings)
         await holdings.refresh(min(AGAIN_SECONDS, seconds) if holdings.runs else seconds, share)
         if holdings.running != running:
             self._refolder.set()
         if holdings.is_behind:
             self._stir.set()
         return holdings.project()
-
-    async def _ask_disks(self, cwd: str, environ: Mapping[str, str]) -> None:
-        """Raises DiskSilent where looking for the project would hang."""
-        named = [path for value in environ.values() for path in value.split(os.pathsep)]
-        await self._disks.ask([cwd, *named], partial(_quietly, locate, cwd, environ, self._settings))
-
-    async def _answers(self, holdings: Holdings) -> bool:
-        """Whether a project can be looked at without hanging."""
-        try:
-            await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
-        except DiskSilent:
-            return False
-        return True
 
     def _hold(self, settled: Settled) -> Holdings:
         """The runs of a place, from now on known; they are looked at in the background, if not before."""
@@ -231,7 +216,7 @@ class Catalog:
                     break
                 for run in missing:
                     await self._index(run)
-                await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
+                await self._disks.ask_for(holdings)
                 await holdings.refresh(AGAIN_SECONDS)
         return holdings.project()._replace(named=project.named)
 
@@ -337,7 +322,7 @@ class Catalog:
                     await holdings.pack(PACK_SECONDS)
                     self._projects.pop(place)
                     continue
-                if not await self._answers(holdings):
+                if not await self._disks.answers(holdings):
                     continue
                 await holdings.refresh(BACKGROUND_SECONDS, slices=1 if holdings.changes.any else SLICES)
                 while holdings.is_behind:
@@ -396,12 +381,6 @@ class Catalog:
         self._attention.heed(paths)
         if any(path.endswith(".wandb") or os.path.isdir(path) for path in paths):
             self._stir.set()
-
-
-def _quietly(locating: Callable[..., object], *words: object) -> None:
-    """Look where a project would be looked for; whether there is one is found out afterwards."""
-    with suppress(NoProject, NoLog):
-        locating(*words)
 
 
 async def _steadily(work: Callable[[], Awaitable[None]]) -> None:
