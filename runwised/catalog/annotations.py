@@ -16,7 +16,7 @@ import msgspec
 
 from runwised.catalog.state_files import locked, read_whole
 from runwised.catalog.store import write_file
-from runwised.index.view import Annotation
+from runwised.index.kept import Annotation
 
 FOLDER = "annotations"
 _NOTHING = Annotation()

@@ -31,7 +31,7 @@ from runwised.catalog.run import Run
 from runwised.catalog.saving import Saving
 from runwised.catalog.stores import close_idle_stores, close_stores
 from runwised.catalog.watch import CALM, MOST_FOLDERS, QUICK, Beat, follow
-from runwised.index.view import Annotation
+from runwised.index.kept import Annotation
 
 _log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from runwised.catalog.segment import Segment
 from runwised.catalog.signs import Signs
 from runwised.formats import choose
 from runwised.formats.record import NO_HINTS, Hints
-from runwised.index.view import Mark, Past
+from runwised.index.kept import Mark, Past
 from runwised.settings import RunwiseConfig
 
 SWEEP_SECONDS = 10.0

@@ -12,7 +12,7 @@ from runwised.catalog.extras import Extras, fill
 from runwised.catalog.segment import Segment, Told, merge
 from runwised.catalog.tracked import TrackedRun
 from runwised.formats.record import Identity
-from runwised.index.view import Annotation
+from runwised.index.kept import Annotation
 
 REMEMBERED = ("id", "created", "_is_wandb", "_is_old", "_identity", "_said_config", "_is_folder")
 """What is worked out once for all questions until something changes: of a thousand runs each is asked many times."""

@@ -20,9 +20,10 @@ from runwised.catalog.signs import LogSays, Signs
 from runwised.catalog.slot import HealedTable
 from runwised.catalog.stand_ins import find_stand_ins
 from runwised.formats.record import Alert, Definition, Exit, Row
+from runwised.index.kept import Mark
 from runwised.index.metadata import SourceState
 from runwised.index.run_index import IndexedRun
-from runwised.index.view import Condition, Mark, Rewind, Source, Table
+from runwised.index.view import Condition, Rewind, Source, Table
 
 FOR_EVER = 1e300
 NOT_READ = Condition("unknown", "not read yet", None)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from runwised.catalog.annotations import NotKept, Overlay
 from runwised.catalog.catalog import Catalog
-from runwised.index.view import Annotation
+from runwised.index.kept import Annotation
 
 pytestmark = pytest.mark.anyio
 FINISHED = "fxb2c515"

@@ -19,19 +19,8 @@ import pytest
 from runwise_protocol.query import Look, Query
 
 from runwised.formats.record import Alert, Definition, Floats, Ints, Row, Text
-from runwised.index.view import (
-    Annotation,
-    Buckets,
-    Condition,
-    Line,
-    Mark,
-    Other,
-    Past,
-    Rewind,
-    Series,
-    Source,
-    Stats,
-)
+from runwised.index.kept import Annotation, Mark, Past
+from runwised.index.view import Buckets, Condition, Line, Other, Rewind, Series, Source, Stats
 from runwised.settings import RunwiseConfig
 
 START = 1_700_000_000.0
