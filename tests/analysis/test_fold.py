@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runwised.analysis.curve import Curve, Event
@@ -46,6 +46,7 @@ def troubled(n: int, seed: int) -> np.ndarray:
 
 
 @settings(max_examples=60, deadline=None)
+@example(n=SEGMENT + 84, seed=0, shares=[0.5])
 @given(
     n=st.one_of(st.integers(2, 400), st.integers(2, 6 * SEGMENT)),
     seed=st.integers(0, 10_000),
