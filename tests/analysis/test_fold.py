@@ -119,6 +119,15 @@ def test_stillness_that_lasts_over_many_segments_is_one_event_and_no_new_best() 
     assert found(loss=loss) == [("frozen", "loss", 30_011, 70_022)]
 
 
+def test_a_loss_that_diverges_and_then_stands_still_to_the_end_is_told_as_both() -> None:
+    loss = loss_of(40_000)
+    loss[12_000:] += 3
+    loss[20_000:] = 5.125
+    frozen, diverged = sorted(found(loss=loss))[::-1]
+    assert frozen == ("frozen", "loss", 20_000, None)
+    assert near(diverged, "divergence", 12_000, None, 256)
+
+
 def test_a_pace_that_halves_for_good_in_a_long_curve_is_one_event() -> None:
     pace = 1e5 + 1e3 * np.random.default_rng(3).normal(size=150_000)
     pace[60_000:] *= 0.4
