@@ -246,13 +246,13 @@ class Holdings:
         due = sorted(self._due if runs is None else runs, key=lambda run: not run.slot.filled)
         before: dict[Run, list[object]] = {}
         for start in range(0, len(due), AT_ONCE):
+            if pace.spent():
+                break
             some = due[start : start + AT_ONCE]
             before.update((run, _order(run)) for run in some)
             async with anyio.create_task_group() as tasks:
                 for run in some:
                     tasks.start_soon(self._bring_up_one, run, pace, share)
-            if pace.spent():
-                break
         self._open.update(dict.fromkeys(before))
         if any(_order(run) != order for run, order in before.items()):
             self._regroup()
