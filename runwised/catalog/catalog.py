@@ -173,7 +173,7 @@ class Catalog:
         run = next(run for run in project.runs if run.id == run_id)
         overlay = project.holdings.overlay
         try:
-            said = await anyio.to_thread.run_sync(overlay.edit, run_id, run.own_id, change)
+            said = await anyio.to_thread.run_sync(overlay.edit, run_id, run.own_id, change, project.holdings.origins)
         except OSError as error:
             raise NotKept(f"cannot write {overlay.path}: {error.strerror or error}") from error
         overlay.refresh()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import anyio
@@ -138,7 +138,7 @@ class Holdings:
 
     def project(self) -> Project:
         """The runs as they are, for one question."""
-        self.overlay.refresh()
+        self.overlay.refresh(len(self.runs), self.origins)
         unindexed = sum(1 for run in self._open if not run.slot.filled and run.size and not run.trouble)
         self.runs = tuple(sorted(self.runs, key=lambda run: -run.newest.started))
         return Project(
@@ -150,6 +150,10 @@ class Holdings:
             notes=tuple(self.notes()),
             holdings=self,
         )
+
+    def origins(self, ids: Collection[str]) -> dict[str, str]:
+        """See `annotations.Origins`."""
+        return {run.id: run.origin for run in self.runs if run.id in ids or run.own_id in ids}
 
     def _is_told(self, run: Run) -> bool:
         """Whether questions see it."""
@@ -181,7 +185,7 @@ class Holdings:
         """One line each for what is unusual."""
         errors = [run.trouble for run in self._open if run.trouble]
         notes = [*self.settings.notes, *self._discovery.notes, *errors[:MOST_NOTES]]
-        notes += [self.overlay.trouble] if self.overlay.trouble else []
+        notes += [told for told in (self.overlay.trouble, self.overlay.news) if told]
         if len(errors) > MOST_NOTES:
             notes.append(f"{len(errors) - MOST_NOTES} more runs cannot be read")
         if self._growth.store.note:

@@ -180,6 +180,19 @@ class Run(PrintingRun):
         return path.removeprefix(below)
 
     @property
+    def origin(self) -> str:
+        """See `annotations.Origins`: W&B's folders are named by start and id; of other logs the inode tells."""
+        path = self.parts[0].path
+        below = self._relative(path)
+        if below == path:
+            return ""
+        try:
+            return below if self._is_wandb else f"{below}#{os.stat(path).st_ino}"
+        except OSError:
+            # It is gone meanwhile, and not to be known again.
+            return ""
+
+    @property
     def segments(self) -> int:
         """See `RunView`."""
         if not self._is_wandb:
