@@ -165,12 +165,19 @@ def test_nan_however_it_is_spelled_is_counted_and_odd_lines_break_nothing(
     csv = log_run("table", []).with_name("metrics.csv")
     csv.write_text("step,loss\n0,1.5\n1,nan\n2,inf\n3,-inf\n4,2.5\n")
     log_run("odd", [*rows[:3], "null", "[1, 2]", "", "3", '"text"', *rows[3:]])
+    log_run(
+        "exported",
+        [
+            {"step": n, "loss": value if math.isfinite(value) else text}
+            for n, (value, text) in enumerate(zip(values, ("", "NaN", "Infinity", "-Infinity", ""), strict=True))
+        ],
+    )
     log_run("ends-in-nan", [{"step": n, "loss": math.nan} for n in range(3)])
-    for name in ("odd", "table"):
+    for name in ("odd", "table", "exported"):
         stats = answered("stats", name)["metrics"]["loss"]
         assert (stats["count"], stats["nonfinite"], stats["min"], stats["max"]) == (5, 3, 1.5, 2.5)
-    assert {run["name"] for run in answered("list")["runs"]} == {"odd", "ends-in-nan", "table"}
-    assert answered("list", "-n", "1")["total"] == 3
+    assert {run["name"] for run in answered("list")["runs"]} == {"odd", "ends-in-nan", "table", "exported"}
+    assert answered("list", "-n", "1")["total"] == 4
     for command in ("list", "history odd", "raw odd", "best loss"):
         assert runwise(*command.split(), "-n", "1").returncode == 0
     assert "nan" in runwise("list").stdout
