@@ -6,10 +6,11 @@ import logging
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.to_thread
@@ -32,7 +33,7 @@ from runwised.catalog.run import Run
 from runwised.catalog.saving import Saving
 from runwised.catalog.stores import close_idle_stores, close_stores
 from runwised.catalog.watch import CALM, MOST_FOLDERS, QUICK, Beat, follow
-from runwised.index.view import Annotation
+from runwised.index.kept import Annotation
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,10 @@ AGAIN_SECONDS = 0.15
 """The same for later looks."""
 LEAST_SECONDS = 0.02
 """The same for one of many projects."""
+ABREAST = 8
+"""Of many projects, so many are looked at at once."""
+GLIMPSE_SECONDS = 0.75
+"""What finding the runs of those projects may take for which there was no time: nothing is read of them."""
 BACKGROUND_SECONDS = 0.01
 """What the background reads at once; a question waits no longer than that."""
 INDEXED_SECONDS = 60.0
@@ -61,6 +66,10 @@ LINGER_SECONDS = 30.0
 """Who waited once soon waits again: to watch otherwise costs more than to go on."""
 REST = 20
 """The background rests this many times as long as a look took."""
+
+
+_Numbered: TypeAlias = tuple[int, tuple[Settled, Holdings]]
+"""A project's place in a list, and what is held of it."""
 
 
 class Catalog:
@@ -138,25 +147,39 @@ class Catalog:
         settled, silent = await self._known.places(self._settings, VIEW_SECONDS)
         held = [(found, self._hold(found)) for found in settled]
         held.sort(key=lambda pair: pair[1].was_looked_at)
-        deadline = time.monotonic() + VIEW_SECONDS
-        seen: list[Project] = []
-        late: list[Project] = []
-        for at, (found, holdings) in enumerate(held):
-            left = deadline - time.monotonic()
-            if left > 0:
-                seen.append(await self._look(found, max(left / (len(held) - at), LEAST_SECONDS), 0.0))
-            elif holdings.was_looked_at:
-                late.append(holdings.project())
+        rest = deque(enumerate(held))
+        looked = await self._look_at_all(rest, time.monotonic() + VIEW_SECONDS)
+        late = [holdings.project() for _, (_, holdings) in rest if holdings.was_looked_at]
+        deadline = time.monotonic() + GLIMPSE_SECONDS
+        for at, (found, holdings) in rest:
+            if not holdings.was_looked_at and time.monotonic() < deadline:
+                looked[at] = await self._look(found, 0.0, 0.0)
+        seen = [looked[at] for at in sorted(looked)]
         self._stir.set()
         unseen = len(settled) + silent - len(seen) - len(late)
         return Everything((*seen, *late), len(late), unseen, self._clock())
+
+    async def _look_at_all(self, rest: deque[_Numbered], deadline: float) -> dict[int, Project]:
+        """Look at several projects at once, as most of it is waiting; those that the time did not allow are left."""
+        looked: dict[int, Project] = {}
+
+        async def go_on() -> None:
+            while rest and (left := deadline - time.monotonic()) > 0:
+                share = left * ABREAST / (len(rest) + ABREAST)
+                at, (found, _) = rest.popleft()
+                looked[at] = await self._look(found, max(share, LEAST_SECONDS), 0.0)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(ABREAST):
+                tasks.start_soon(go_on)
+        return looked
 
     async def annotate(self, project: Project, run_id: str, change: Callable[[Annotation], Annotation]) -> Project:
         """Change what the user says of a run, and give the project with it. Raises NotKept, and what `change` does."""
         run = next(run for run in project.runs if run.id == run_id)
         overlay = project.holdings.overlay
         try:
-            said = await anyio.to_thread.run_sync(overlay.edit, run_id, run.own_id, change)
+            said = await anyio.to_thread.run_sync(overlay.edit, run_id, run.own_id, change, project.holdings.origins)
         except OSError as error:
             raise NotKept(f"cannot write {overlay.path}: {error.strerror or error}") from error
         overlay.refresh()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import anyio
@@ -25,7 +25,7 @@ from runwised.catalog.segment import Segment
 from runwised.catalog.signs import Signs
 from runwised.formats import choose
 from runwised.formats.record import NO_HINTS, Hints
-from runwised.index.view import Mark, Past
+from runwised.index.kept import Mark, Past
 from runwised.settings import RunwiseConfig
 
 SWEEP_SECONDS = 10.0
@@ -139,7 +139,7 @@ class Holdings:
 
     def project(self) -> Project:
         """The runs as they are, for one question."""
-        self.overlay.refresh()
+        self.overlay.refresh(len(self.runs), self.origins)
         unindexed = sum(1 for run in self._open if not run.slot.filled and run.size and not run.trouble)
         self.runs = tuple(sorted(self.runs, key=lambda run: -run.newest.started))
         return Project(
@@ -151,6 +151,10 @@ class Holdings:
             notes=tuple(self.notes()),
             holdings=self,
         )
+
+    def origins(self, ids: Collection[str]) -> dict[str, str]:
+        """See `annotations.Origins`."""
+        return {run.id: run.origin for run in self.runs if run.id in ids or run.own_id in ids}
 
     def _is_told(self, run: Run) -> bool:
         """Whether questions see it."""
@@ -182,7 +186,7 @@ class Holdings:
         """One line each for what is unusual."""
         errors = [run.trouble for run in self._open if run.trouble]
         notes = [*self.settings.notes, *self._discovery.notes, *errors[:MOST_NOTES]]
-        notes += [self.overlay.trouble] if self.overlay.trouble else []
+        notes += [told for told in (self.overlay.trouble, self.overlay.news) if told]
         if len(errors) > MOST_NOTES:
             notes.append(f"{len(errors) - MOST_NOTES} more runs cannot be read")
         if self._growth.store.note:
@@ -247,13 +251,13 @@ class Holdings:
         due = sorted(self._due if runs is None else runs, key=lambda run: not run.slot.filled)
         before: dict[Run, list[object]] = {}
         for start in range(0, len(due), AT_ONCE):
+            if pace.spent():
+                break
             some = due[start : start + AT_ONCE]
             before.update((run, _order(run)) for run in some)
             async with anyio.create_task_group() as tasks:
                 for run in some:
                     tasks.start_soon(self._bring_up_one, run, pace, share)
-            if pace.spent():
-                break
         self._open.update(dict.fromkeys(before))
         if any(_order(run) != order for run, order in before.items()):
             self._regroup()

@@ -22,9 +22,10 @@ from runwised.catalog.slot import HealedTable
 from runwised.catalog.stand_ins import find_stand_ins
 from runwised.catalog.store import SidecarFile
 from runwised.formats.record import Alert, Definition, Exit, Row
+from runwised.index.kept import Mark
 from runwised.index.metadata import SourceState
 from runwised.index.run_index import IndexedRun
-from runwised.index.view import Condition, Mark, Rewind, Source, Table
+from runwised.index.view import Condition, Rewind, Source, Table
 
 FOR_EVER = 1e300
 GOING_ON = frozenset({"running", "unknown", "empty"})
@@ -245,6 +246,19 @@ class Run(PrintingRun):
     def _relative(self, path: str) -> str:
         below = self.root.rstrip(os.sep) + os.sep
         return path.removeprefix(below)
+
+    @property
+    def origin(self) -> str:
+        """See `annotations.Origins`: W&B's folders are named by start and id; of other logs the inode tells."""
+        path = self.parts[0].path
+        below = self._relative(path)
+        if below == path:
+            return ""
+        try:
+            return below if self._is_wandb else f"{below}#{os.stat(path).st_ino}"
+        except OSError:
+            # It is gone meanwhile, and not to be known again.
+            return ""
 
     @property
     def segments(self) -> int:
