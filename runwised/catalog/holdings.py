@@ -238,7 +238,8 @@ class Holdings:
             changed = [run for run in kept if run.look(now) or run.is_due_again or run in self._due]
             self._due.update(dict.fromkeys(changed))
             await self._bring_up(Pace(seconds), 1.0, changed)
-            gone = [run for run in kept if run.current.pid is not None and not lives(run.current.pid)]
+            dead = {pid for pid in {run.current.pid for run in kept} if pid is not None and not lives(pid)}
+            gone = [run for run in kept if run.current.pid in dead]
             await self._settle(Pace(seconds), now, {*changed, *gone})
 
     async def _bring_up(self, pace: Pace, share: float = NEW_SHARE, runs: Iterable[Run] | None = None) -> None:

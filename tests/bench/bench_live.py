@@ -287,8 +287,8 @@ def _idle(bench: Bench, report: Report) -> None:
 
 
 def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """What a process has taken of all cores, to the nanosecond: its ticks in ``/proc`` are guessed from samples."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def _met(is_met: bool) -> str:
