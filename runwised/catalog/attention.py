@@ -40,6 +40,11 @@ class Attention:
         runs = [folder for holdings in waited for run in _followed(holdings) for folder in _folders(run)]
         return [*runs, *(folder for holdings in waited for folder in holdings.place.wandb_dirs)]
 
+    def consoles(self) -> list[str]:
+        """Where the runs that are waited for keep what they print, where that is not beside their logs."""
+        files = (run.console_file for holdings in self._holdings() for run in _followed(holdings))
+        return [os.path.dirname(path) for path in files if path]
+
     def heed(self, paths: set[str]) -> None:
         """Something happened to these paths."""
         if self.is_wanted:
@@ -102,4 +107,6 @@ def _folders(run: Run) -> list[str]:
 
 
 def _is_touched(run: Run, paths: set[str], parents: set[str]) -> bool:
+    if run.console_file in paths:
+        return True
     return any(part.path in paths if part.path else part.found.folder in parents for part in run.every)

@@ -329,7 +329,7 @@ class Catalog:
         """The folders, those first whose runs somebody waits for, and how quickly events are handed on."""
         roots = [folder for place in self._projects for folder in place.wandb_dirs + place.logs_dirs]
         running = [folder for holdings in self._projects.values() for folder in holdings.running]
-        folders = dict.fromkeys([*self._attention.folders(), *roots, *running])
+        folders = dict.fromkeys([*self._attention.folders(), *roots, *running, *self._attention.consoles()])
         reporting = [folder for folder in folders if self._mounts.reports(folder)]
         return sorted(reporting[:MOST_FOLDERS]), QUICK if self._is_quick else CALM
 

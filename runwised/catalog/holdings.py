@@ -19,7 +19,7 @@ from runwised.catalog.loose import Looked
 from runwised.catalog.pace import Pace
 from runwised.catalog.place import Place, Settled
 from runwised.catalog.processes import Holders, lives
-from runwised.catalog.run import Run
+from runwised.catalog.run import NOT_READ, Run
 from runwised.catalog.segment import Segment
 from runwised.catalog.signs import Signs
 from runwised.formats import choose
@@ -33,6 +33,8 @@ SLACK_SECONDS = 1.0
 AT_ONCE = 4
 """Runs that are read into at once: disks answer several requests in hardly more time than one."""
 MOST_NOTES = 3
+WORDS_SECONDS = 60.0
+"""How long after a program last printed what it prints is looked for, even if its run is over by then."""
 REST = 20
 """Looking for new runs rests this many times as long as it took."""
 
@@ -162,7 +164,10 @@ class Holdings:
             return self._ledger.note(self._name, {})
         known = self._ledger.names(self._name)
         gone: dict[str, Mark | None] = dict.fromkeys(known - {run.id for run in self.runs})
-        told = (run for run in self.runs if (run in unnoted or run.id not in known) and self._is_told(run))
+        told = [run for run in self.runs if (run in unnoted or run.id not in known) and self._is_told(run)]
+        for run in told:
+            if run in self._open:
+                run.note_printed()
         return self._ledger.note(self._name, {**gone, **{run.id: run.mark for run in told}})
 
     def past(self, cursor: str) -> Past | None:
@@ -235,6 +240,7 @@ class Holdings:
         async with self._lock:
             now = self._clock()
             kept = [run for run in runs if run in self.runs]
+            self._hear(kept)
             changed = [run for run in kept if run.look(now) or run.is_due_again or run in self._due]
             self._due.update(dict.fromkeys(changed))
             await self._bring_up(Pace(seconds), 1.0, changed)
@@ -263,6 +269,12 @@ class Holdings:
         self._unnoted.add(run)
         self.changes.tell(run.id)
 
+    def _hear(self, runs: Iterable[Run]) -> None:
+        """Tell of those that have printed: that is news though their logs stand still."""
+        for run in runs:
+            if run.has_printed():
+                self._tell(run)
+
     async def _bring_up_one(self, run: Run, pace: Pace, share: float) -> None:
         done = await self._growth.bring_up(run, pace, share)
         run.changed()
@@ -281,6 +293,8 @@ class Holdings:
         self.looked_at = time.monotonic()
         self._turn = (self._turn + 1) % slices
         for run in [run for at, run in enumerate(self.runs) if at % slices == self._turn or run in self._open]:
+            if run in self._open and run.current is not NOT_READ:
+                self._hear([run])
             if run.look(now) or run.is_due_again:
                 self._due[run] = None
                 for part in run.parts:
@@ -365,7 +379,7 @@ class Holdings:
             if (run.current.state, run.current.pid) != (before.state, before.pid):  # one without data may die, too
                 self._tell(run)
             await pace.breathe()
-        self._open = {run: None for run in self._open if not run.is_over}
+        self._open = {run: None for run in self._open if not run.is_over or run.printed_at > now - WORDS_SECONDS}
         self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")
 
 

@@ -10,6 +10,7 @@ from runwise_protocol.queries.since import NewBest
 from runwised.index.view import Line, Mark, RunView, Series, Stats, Table
 from runwised.queries.glance import best, stats_of
 from runwised.queries.keysel import direction, main_metrics
+from runwised.queries.liveness import lives
 from runwised.queries.tracebacks import speaks_of_error
 from runwised.settings import RunwiseConfig
 
@@ -70,6 +71,13 @@ def _best_before(table: Table, key: str, side: str, mark: Mark) -> float | None:
 
 
 def new_errors(run: RunView, mark: Mark) -> Iterator[Line]:
-    """The lines of the newest segment's console, printed after a moment, that speak of an error."""
-    end = mark.console if run.segments == mark.segments else (0 if run.console_end >= 0 else -1)
-    return (line for line in run.console_from(end) if speaks_of_error(line))
+    """The lines of the newest segment's console that speak of an error and were not whole at a moment. Raises
+    Unreadable.
+
+    The last line of a run that goes on is told when it has its end: then it is told whole, and once.
+    """
+    now, goes_on = run.mark, lives(run)
+    if (now.console, now.segments) == (mark.console, mark.segments) and (goes_on or mark.state != "running"):
+        return iter(())
+    end = mark.console if run.segments == mark.segments else (0 if now.console >= 0 else -1)
+    return (line for line in run.console_from(end, ended=goes_on) if speaks_of_error(line))

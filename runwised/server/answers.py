@@ -22,8 +22,8 @@ from runwised.catalog.everything import NoSuchProject, SeveralProjects
 from runwised.catalog.holdings import Project
 from runwised.catalog.named import NoLog, NotThere
 from runwised.catalog.place import NoProject
-from runwised.catalog.readback import Unreadable
 from runwised.catalog.slot import IndexLostError
+from runwised.index.view import Unreadable
 from runwised.queries.annotate import change
 from runwised.queries.everywhere import Everywhere, no_such_project, several_projects
 from runwised.queries.local import check, no_log, not_there

@@ -9,8 +9,8 @@ import pytest
 
 from runwised.catalog import readback
 from runwised.catalog.catalog import Catalog
-from runwised.catalog.readback import Unreadable
 from runwised.formats.record import Text, escape
+from runwised.index.view import Unreadable
 
 pytestmark = pytest.mark.anyio
 

@@ -31,6 +31,7 @@ from runwised.index.view import (
     Series,
     Source,
     Stats,
+    Unreadable,
 )
 from runwised.settings import RunwiseConfig
 
@@ -241,6 +242,10 @@ class Run:
     memory: Memory = field(default_factory=Memory)
     from_console: Sequence[str] = ()
     lines: Sequence[Line] = ()
+    unended: bool = False
+    """The last of them has no end yet."""
+    unreadable: str = ""
+    """Why the console cannot be read."""
     printed_at: float | None = None
 
     def __post_init__(self) -> None:
@@ -267,10 +272,14 @@ class Run:
 
     @property
     def console_end(self) -> int:
-        return len(self.lines)
+        """Twice the lines, one less where the last has no end: so half of it is the line that goes on there."""
+        return 2 * len(self.lines) - self.unended
 
-    def console_from(self, end: int) -> Iterator[Line]:
-        return iter(self.lines[max(end, 0) :])
+    def console_from(self, end: int, *, ended: bool = False) -> Iterator[Line]:
+        if self.unreadable:
+            raise Unreadable("/data/proj/output.log", self.unreadable)
+        whole = self.lines[:-1] if ended and self.unended else self.lines
+        return iter(whole[max(end, 0) // 2 :])
 
     @property
     def mark(self) -> Mark:

@@ -110,6 +110,35 @@ def test_new_lines_of_error_are_quoted_and_old_ones_are_not(view, ask, run_of):
     )
 
 
+def test_a_line_of_error_that_is_not_at_its_end_is_told_when_it_is_once_and_whole(view, ask, run_of):
+    def printing(*texts, unended=False):
+        grown(view, run_of, rows(0, 20), lines=[Line(math.nan, True, text) for text in texts], unended=unended)
+
+    printing("RuntimeErr", unended=True)
+    first = view.cursor()
+    printing("RuntimeError: on f", unended=True)
+    assert ask(Since(cursor=first), view) == ""
+    second = view.cursor()
+    printing("RuntimeError: on fire")
+    told = "gpt step 19\n@3\ngpt: 1 new line of error (quoted output)\n| RuntimeError: on fire\n"
+    assert ask(Since(cursor=first), view) == told
+    assert ask(Since(cursor=second), view) == told
+    third = view.cursor()
+    printing("RuntimeError: on fire", "bye")
+    assert ask(Since(cursor=third), view) == ""
+
+
+def test_the_last_line_of_one_that_died_has_its_end_though_none_was_printed(view, ask, run_of):
+    lines = [Line(math.nan, True, "RuntimeError: on fire")]
+    grown(view, run_of, rows(0, 20), lines=lines, unended=True)
+    first = view.cursor()
+    grown(view, run_of, rows(0, 20), lines=lines, unended=True, condition=DEAD)
+    assert ask(Since(cursor=first), view).endswith("| RuntimeError: on fire\n")
+    second = view.cursor()
+    grown(view, run_of, rows(0, 20), lines=lines, unended=True, condition=DEAD._replace(state="failed"))
+    assert "RuntimeError" not in ask(Since(cursor=second), view)
+
+
 def test_lines_without_an_error_are_no_news(view, ask, run_of):
     cursor = view.cursor()
     grown(view, run_of, rows(0, 20), lines=[Line(math.nan, False, "step 20")])
