@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -206,13 +206,28 @@ class Catalog:
     @contextmanager
     def follow(self, project: Project, run_ids: Iterable[str] | None) -> Iterator[Follower]:
         """Be woken when one of these runs changes, or any of the project (None); they are looked at closely then."""
-        with project.holdings.changes.follow(run_ids) as follower:
+        with project.holdings.changes.follow(run_ids) as follower, self._quickly():
+            yield follower
+
+    @contextmanager
+    def follow_all(self, projects: Iterable[Project]) -> Iterator[Follower]:
+        """Be woken when any run of these projects changes, or is new."""
+        follower = Follower()
+        with ExitStack() as stack:
+            for project in projects:
+                stack.enter_context(project.holdings.changes.follow(None, follower))
+            stack.enter_context(self._quickly())
+            yield follower
+
+    @contextmanager
+    def _quickly(self) -> Iterator[None]:
+        """Have events handed on quickly, for somebody who waits."""
+        self._refolder.set()
+        try:
+            yield
+        finally:
+            self._quick_until = time.monotonic() + LINGER_SECONDS
             self._refolder.set()
-            try:
-                yield follower
-            finally:
-                self._quick_until = time.monotonic() + LINGER_SECONDS
-                self._refolder.set()
 
     def repair(self, run: Run) -> None:
         """The run's index is not to be trusted: make it anew from the sources."""

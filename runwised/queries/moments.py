@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from msgspec.structs import replace
 from runwise_protocol.queries.since import NewBest
 
 from runwised.index.view import Line, Mark, RunView, Series, Stats, Table
@@ -33,9 +34,23 @@ def served_before(table: Table, mark: Mark) -> int:
     return low
 
 
+def began_anew(run: RunView, mark: Mark) -> bool:
+    """Whether its log is not the one that a moment's positions are of, or was cut: they mean nothing in it."""
+    now = run.mark
+    another = bool(now.origin and mark.origin and now.origin != mark.origin)
+    return now.records >= 0 and mark.records >= 0 and (now.records < mark.records or another)
+
+
+def comparable(run: RunView, mark: Mark) -> Mark:
+    """The mark to compare a run with: where its log was begun anew, that of one that had logged and printed nothing."""
+    if not began_anew(run, mark):
+        return mark
+    return replace(mark, records=0, step=None, console=0 if run.console_end >= 0 else -1)
+
+
 def new_points(run: RunView, key: str, mark: Mark) -> Series | None:
     """The points of a metric since a moment; None where it has none at all."""
-    table = run.history
+    table, mark = run.history, comparable(run, mark)
     try:
         return table.series(key, served_before(table, mark))
     except KeyError:
