@@ -53,30 +53,45 @@ class Stalls(NamedTuple):
     longest: tuple[Gap, ...] = ()
     lengths: Ints = np.zeros(_BINS, np.int64)
     """How many gaps are of which length."""
+    taken: int = 0
+    """Rows before the last one that were taken back."""
+    rewinds: int = 0
+    """Gaps that are not known: rows that were logged in them were taken back."""
 
-    def fed(self, steps: Ints, times: Floats) -> Stalls:
-        """The same after more rows."""
+    def fed(self, steps: Ints, times: Floats, taken: Ints | None = None) -> Stalls:
+        """The same after more rows; `taken` says of each how many rows before it were taken back."""
         known = np.isfinite(times)
         if not known.any():
             return self
         steps, times = steps[known], times[known]
+        taken = np.full(len(steps), self.taken) if taken is None else taken[known]
+        rewound = np.diff(taken, prepend=self.taken) != 0
+        told = ~rewound
+        told[0] &= self.total > 0
         gaps = np.maximum(np.diff(times, prepend=times[0] if math.isnan(self.time) else self.time), 0.0)
         places = np.log2(np.maximum(gaps, _SHORTEST) / _SHORTEST) * _OCTAVE
-        first = 0 if self.total else 1
-        lengths = self.lengths + np.bincount(np.minimum(places[first:], _BINS - 1).astype(int), minlength=_BINS)
+        lengths = self.lengths + np.bincount(np.minimum(places[told], _BINS - 1).astype(int), minlength=_BINS)
         before = np.concatenate(([self.step], steps[:-1]))
         found = [
             Gap(float(gaps[at]), self.total + at, int(before[at]), int(steps[at]))
-            for at in np.argsort(-gaps[first:], kind="stable")[:_KEPT].tolist()
-            for at in [at + first]
+            for at in np.flatnonzero(told)[np.argsort(-gaps[told], kind="stable")[:_KEPT]].tolist()
         ]
         longest = sorted((*self.longest, *found), key=lambda gap: (-gap.seconds, gap.row))[:_KEPT]
-        return Stalls(self.total + len(steps), int(steps[-1]), float(times[-1]), tuple(longest), lengths)
+        return Stalls(
+            self.total + len(steps),
+            int(steps[-1]),
+            float(times[-1]),
+            tuple(longest),
+            lengths,
+            int(taken[-1]),
+            self.rewinds + int(rewound.sum()),
+        )
 
     @property
     def usual(self) -> float:
         """The median gap, seconds."""
-        middle = int(np.searchsorted(np.cumsum(self.lengths), (self.total - 1) / 2))
+        counts = np.cumsum(self.lengths)
+        middle = int(np.searchsorted(counts, counts[-1] / 2))
         return float(_SHORTEST * 2 ** ((middle + 0.5) / _OCTAVE))
 
     def least(self, restarts: int = 0) -> float:
@@ -85,14 +100,18 @@ class Stalls(NamedTuple):
         """
         if self.total < LEAST_ROWS:
             return math.inf
-        pauses = self.longest[_SINGLE + restarts :]
+        pauses = self.longest[_SINGLE + self._left(restarts) :]
         return max(_LEAST_SECONDS, _TIMES_USUAL * self.usual, _TIMES_PAUSE * pauses[0].seconds if pauses else 0.0)
+
+    def _left(self, restarts: int) -> int:
+        """Of the restarts, those whose gaps are known: one that goes on from an earlier step is a rewind."""
+        return max(restarts - self.rewinds, 0)
 
     def events(self, restarts: int = 0) -> list[Event]:
         """The stalls it came back from, by onset."""
         least = self.least(restarts)
         inside = range(_STARTING_UP, self.total - _STARTING_UP)
-        found = [gap for gap in self.longest[restarts:] if gap.seconds > least and gap.row in inside]
+        found = [gap for gap in self.longest[self._left(restarts) :] if gap.seconds > least and gap.row in inside]
         return [
             self._event(gap.step, gap.end_step, gap.seconds, least) for gap in sorted(found, key=lambda gap: gap.row)
         ]

@@ -26,7 +26,7 @@ from runwised.queries.keysel import main_metrics
 from runwised.queries.machine import machine_events, machine_roles
 from runwised.settings import RunwiseConfig
 
-_VERSION = 1
+_VERSION = 2
 """To be raised whenever the detectors say something else of the same points: what is on disk is then made anew."""
 _LEAST_POINTS: dict[Role, int] = {
     "loss": 12,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from runwised.analysis.curve import Curve
 from runwised.analysis.fold import Fold
 from runwised.analysis.roles import Role
@@ -55,7 +57,8 @@ def stalls_of(run: RunView) -> Stalls:
         kept = _KeptStalls(len(run.rewinds), 0, 0, Stalls())
     if kept.rows < count:
         steps = table.steps(kept.rows, count)
-        stalls = kept.stalls.fed(steps, table.times(kept.rows, count))
+        taken = None if table.by_step else table.numbers(kept.rows, count) - np.arange(kept.rows, count)
+        stalls = kept.stalls.fed(steps, table.times(kept.rows, count), taken)
         kept = _KeptStalls(len(run.rewinds), count, int(steps[-1]), stalls)
     run.memory.folds[place] = kept
     return kept.stalls

@@ -66,3 +66,37 @@ def test_slow_runs_may_be_silent_for_longer() -> None:
 def test_few_rows_and_rows_without_a_time_tell_no_cadence() -> None:
     assert told(steady(20), silent=1e6) == []
     assert Stalls().fed(np.arange(100), np.full(100, math.nan)).lasting(1e9) == []
+
+
+def rewound(gaps: np.ndarray, back: int, at: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Steps, times and what was taken back of a run that logged `at` rows and then went back by so many."""
+    times = 1e9 + np.cumsum(gaps)
+    kept = np.concatenate((np.arange(at - back), np.arange(at, len(gaps))))
+    taken = np.where(kept < at, 0, back)
+    return np.arange(len(kept)) * 10, times[kept], taken
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+def test_the_rows_that_a_rewind_took_back_are_no_stall(pieces: int) -> None:
+    steps, times, taken = rewound(steady(), 90, 100)
+    stalls = Stalls()
+    for part in np.array_split(np.arange(len(steps)), pieces):
+        stalls = stalls.fed(steps[part], times[part], taken[part])
+    assert stalls.events() == []
+    assert (stalls.total, stalls.rewinds, stalls.usual) == (110, 1, pytest.approx(2, rel=0.1))
+    assert len(Stalls().fed(steps, times).events()) == 1
+
+
+def test_a_stall_beside_a_rewind_is_one_also_where_the_rewind_was_the_restart() -> None:
+    gaps = steady()
+    gaps[150] = 900
+    stalls = Stalls().fed(*rewound(gaps, 50, 100))
+    assert [event.value for event in stalls.events()] == [900]
+    assert [event.value for event in stalls.events(restarts=1)] == [900]
+    assert stalls.events(restarts=2) == []
+
+
+def test_a_rewind_while_no_times_are_known_is_one_all_the_same() -> None:
+    steps, times, taken = rewound(steady(), 90, 100)
+    times[10:14] = math.nan
+    assert Stalls().fed(steps, times, taken).events() == []

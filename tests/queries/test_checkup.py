@@ -129,6 +129,16 @@ def test_as_many_points_taken_back_as_came_are_noticed(run):
     assert [(event.kind, event.step) for event in checkup(run, CONFIG).events] == [("spike", 930)]
 
 
+def test_the_time_in_which_rows_were_logged_that_were_taken_back_is_no_stall(run):
+    logged(run, loss_of(1000))
+    assert checkup(run, CONFIG).events == []
+    logged(run, loss_of(1000)[100:150], 100, times=1.7e9 + 1000 + np.arange(50))
+    assert np.diff(run.history.times(0, 150)).max() > 900
+    assert [event for event in checkup(run, CONFIG).events if event.kind == "stalled"] == []
+    run.memory.folds.clear()
+    assert [event for event in checkup(run, CONFIG).events if event.kind == "stalled"] == []
+
+
 def test_a_running_run_that_is_silent_is_stalled_and_no_damage(run):
     logged(run, loss_of(200))
     run.condition = Condition("running", "pid 4711", None)
