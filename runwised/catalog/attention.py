@@ -28,6 +28,7 @@ class Attention:
         self._touched: set[str] = set()
         self._anything = False
         self._happened = anyio.Event()
+        self._begun = anyio.Event()
 
     @property
     def is_wanted(self) -> bool:
@@ -50,6 +51,10 @@ class Attention:
         if self.is_wanted:
             self._touched |= paths
             self._happened.set()
+
+    def begin(self) -> None:
+        """Somebody waits from now on."""
+        self._begun.set()
 
     def heed_all(self) -> None:
         """Nobody knows what happened."""
@@ -79,6 +84,9 @@ class Attention:
     async def _on_ticks(self) -> None:
         waited = 0.0
         while True:
+            if not self.is_wanted:
+                self._begun = anyio.Event()
+                await self._begun.wait()
             await anyio.sleep(POLL_SECONDS)
             waited += POLL_SECONDS
             is_due = waited >= TICK_SECONDS

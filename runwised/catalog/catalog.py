@@ -47,6 +47,8 @@ BACKGROUND_SECONDS = 0.01
 """What the background reads at once; a question waits no longer than that."""
 INDEXED_SECONDS = 60.0
 TIDY_SECONDS = 5.0
+TIDY_ANYWAY = 12
+"""While nobody asks and nothing is read, memory is tidied every so many times only, once there was nothing to do."""
 FORGET_SECONDS = 3600.0
 """A project nobody asked about for this long is not kept warm any more."""
 MOST_NAMED = 32
@@ -56,7 +58,7 @@ SLICES = 6
 LINGER_SECONDS = 30.0
 """Who waited once soon waits again: to watch otherwise costs more than to go on."""
 REST = 20
-"""The background rests this many times as long as a look took."""
+"""The background rests this many times as long as a look took, but no longer than until it is to look again anyway."""
 
 
 class Catalog:
@@ -221,7 +223,8 @@ class Catalog:
 
     @contextmanager
     def _quickly(self) -> Iterator[None]:
-        """Have events handed on quickly, for somebody who waits."""
+        """Have events handed on quickly, and ticks too, for somebody who waits."""
+        self._attention.begin()
         self._refolder.set()
         try:
             yield
@@ -304,8 +307,9 @@ class Catalog:
 
     async def _freshen(self) -> None:
         """Look at every project again when something stirs, and at least every `SWEEP_SECONDS`."""
+        rest = 0.0
         while True:
-            with anyio.move_on_after(SWEEP_SECONDS):
+            with anyio.move_on_after(SWEEP_SECONDS - rest):
                 await self._stir.wait()
             self._stir = anyio.Event()
             started = time.perf_counter()
@@ -318,13 +322,20 @@ class Catalog:
                 while holdings.is_behind:
                     await holdings.catch_up(BACKGROUND_SECONDS)
             self._refolder.set()
-            await anyio.sleep((time.perf_counter() - started) * REST)
+            rest = min((time.perf_counter() - started) * REST, SWEEP_SECONDS)
+            await anyio.sleep(rest)
 
     async def _tidy(self) -> None:
         await anyio.to_thread.run_sync(self._growth.store.prune)
+        before: object = None
+        passed = 0
         while True:
             await anyio.sleep(TIDY_SECONDS)
-            await self._saving.tidy(self._runs())
+            asked_at = max((holdings.asked_at for holdings in self._projects.values()), default=0.0)
+            now = self._growth.read_bytes, self._growth.restored, asked_at
+            passed = passed + 1 if now == before else 0
+            if passed % TIDY_ANYWAY == 0:  # to look through ten thousand runs for nothing was most of an idle day
+                before = None if await self._saving.tidy(self._runs()) else now
             await anyio.to_thread.run_sync(close_idle_stores)
 
     async def _follow(self) -> None:

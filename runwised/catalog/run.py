@@ -296,7 +296,7 @@ class Run(PrintingRun):
         records = self.history.total_rows if self.indexed else -1
         state, _, code, pid = self.current
         state = "running" if state == "empty" and pid else state
-        return Mark(records, self.step, state, code, self.segments, self.console_end, self.origin)
+        return Mark(records, self.step, state, code, self.segments, self.console_end, self.beginning)
 
 
 def _final(exits: Sequence[Exit]) -> Exit | None:

@@ -76,7 +76,7 @@ class TrackedRun:
         return bool(self.stand_ins) and len(self.logs) > len(self.slot.fingerprints)
 
     @property
-    def origin(self) -> int:
+    def beginning(self) -> int:
         """See `Mark`. A log that is written anew as a whole, or is still short, has none."""
         first = self.parts[0]
         if first.is_stored or first.is_rewritten:

@@ -212,7 +212,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     segments: int
     console: int
     """See `RunView.console_end`."""
-    origin: int = 0
+    beginning: int = 0
     """Another number, another log: of how its first source begins; 0: not known, or nothing to tell logs apart by."""
 
 

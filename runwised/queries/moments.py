@@ -37,7 +37,7 @@ def served_before(table: Table, mark: Mark) -> int:
 def began_anew(run: RunView, mark: Mark) -> bool:
     """Whether its log is not the one that a moment's positions are of, or was cut: they mean nothing in it."""
     now = run.mark
-    another = bool(now.origin and mark.origin and now.origin != mark.origin)
+    another = bool(now.beginning and mark.beginning and now.beginning != mark.beginning)
     return now.records >= 0 and mark.records >= 0 and (now.records < mark.records or another)
 
 

@@ -279,7 +279,9 @@ def _idle(bench: Bench, report: Report) -> None:
     writer.tell("over", INDEXED)
     writer.close()
     assert bench.listed() == INDEXED
-    time.sleep(30)
+    while bench.client.control("status")["engine"]["in_memory"]:
+        time.sleep(1)
+    time.sleep(SETTLE_SECONDS)
     bench.share(f"{INDEXED} indexed runs, nobody asks: CPU over {IDLE_SECONDS:.0f} s", bench.cpu(IDLE_SECONDS), 1)
     told = Path(f"/proc/{bench.pid}/status").read_text(encoding="utf-8")
     resident = next(int(line.split()[1]) / 1024 for line in told.splitlines() if line.startswith("VmRSS"))

@@ -232,8 +232,8 @@ async def test_the_mark_says_how_far_a_run_is_and_is_the_same_however_its_index_
     catalog = Catalog(tmp_path / "cache")
     (run,) = (await ask(catalog, tmp_path / "proj")).runs
     mark = run.mark
-    assert mark == Mark(run.history.total_rows, run.step, "failed", 1, 1, run.console_end, run.origin)
-    assert mark.origin
+    assert mark == Mark(run.history.total_rows, run.step, "failed", 1, 1, run.console_end, run.beginning)
+    assert mark.beginning
     await catalog.close()
     again = Catalog(tmp_path / "cache")
     (run,) = (await ask(again, tmp_path / "proj")).runs
@@ -242,31 +242,31 @@ async def test_the_mark_says_how_far_a_run_is_and_is_the_same_however_its_index_
     await again.close()
 
 
-async def test_a_log_has_its_origin_until_another_takes_its_place(tmp_path: Path, ask: Any) -> None:
+async def test_a_log_has_its_beginning_until_another_takes_its_place(tmp_path: Path, ask: Any) -> None:
     path = tmp_path / "proj/logs/run.jsonl"
     path.parent.mkdir(parents=True)
     catalog = Catalog(None)
 
-    async def origin(first: float, rows: int) -> int:
+    async def beginning(first: float, rows: int) -> int:
         path.write_text("".join(f'{{"step": {n}, "loss": {first - n / 1000}}}\n' for n in range(rows)))
         (run,) = (await ask(catalog, tmp_path / "proj")).runs
         assert run.mark.records == rows
-        return int(run.mark.origin)
+        return int(run.mark.beginning)
 
-    short, long, longer, other = [await origin(first, n) for first, n in ((4, 20), (4, 300), (4, 400), (5, 500))]
+    short, long, longer, other = [await beginning(first, n) for first, n in ((4, 20), (4, 300), (4, 400), (5, 500))]
     assert short == 0
     assert long == longer != 0
     assert other not in (0, long)
     await catalog.close()
 
 
-async def test_a_log_that_is_written_anew_as_a_whole_has_no_origin(tmp_path: Path, ask: Any) -> None:
+async def test_a_log_that_is_written_anew_as_a_whole_has_no_beginning(tmp_path: Path, ask: Any) -> None:
     path = tmp_path / "proj/logs/metrics.csv"
     path.parent.mkdir(parents=True)
     path.write_text("step,loss\n" + "".join(f"{n},{4 - n / 1000}\n" for n in range(600)))
     (run,) = (await ask(Catalog(None), tmp_path / "proj")).runs
     assert run.mark.records == 600
-    assert run.mark.origin == 0
+    assert run.mark.beginning == 0
 
 
 async def test_a_run_whose_log_is_not_indexed_yet_says_so_in_its_mark(

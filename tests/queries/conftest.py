@@ -242,7 +242,7 @@ class Run:
     memory: Memory = field(default_factory=Memory)
     from_console: Sequence[str] = ()
     lines: Sequence[Line] = ()
-    origin: int = 0
+    beginning: int = 0
     """See `Mark`."""
     unended: bool = False
     """The last of them has no end yet."""
@@ -288,7 +288,7 @@ class Run:
         state, _, code, pid = self.condition
         state = "running" if state == "empty" and pid else state
         records = self.history.total_rows if self.indexed else -1
-        return Mark(records, self.step, state, code, self.segments, self.console_end, self.origin)
+        return Mark(records, self.step, state, code, self.segments, self.console_end, self.beginning)
 
     def console(self, *, newest_first: bool = False) -> Iterator[Line]:
         return iter(list(self.lines)[::-1] if newest_first else self.lines)

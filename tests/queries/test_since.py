@@ -80,13 +80,13 @@ def test_a_run_whose_log_is_gone_is_told(view, ask):
     assert ask(Since(cursor=cursor), view) == "d0fe0000 is gone (was finished)\n@2\n"
 
 
-@pytest.mark.parametrize(("count", "origin"), [(5, 7), (5, 8), (30, 8)])
-def test_a_log_that_another_took_the_place_of_is_told_as_what_it_is_now(view, ask, run_of, count, origin):
-    grown(view, run_of, rows(0, 20), origin=7)
+@pytest.mark.parametrize(("count", "beginning"), [(5, 7), (5, 8), (30, 8)])
+def test_a_log_that_another_took_the_place_of_is_told_as_what_it_is_now(view, ask, run_of, count, beginning):
+    grown(view, run_of, rows(0, 20), beginning=7)
     cursor = view.cursor()
     new = [(step, {"loss": 9.0 - step}) for step in range(count)]
     lines = [Line(math.nan, True, "RuntimeError: on fire")]
-    grown(view, run_of, new, origin=origin, lines=lines)
+    grown(view, run_of, new, beginning=beginning, lines=lines)
     (change,) = json.loads(ask(Since(cursor=cursor), view, form="json"))["runs"]
     assert (change["anew"], change["records"], change["from_step"], change["bests"]) == (True, count, None, [])
     assert change["errors"] == ["RuntimeError: on fire"]
@@ -96,7 +96,7 @@ def test_a_log_that_another_took_the_place_of_is_told_as_what_it_is_now(view, as
 
 def test_a_log_that_goes_on_though_its_origin_was_not_known_is_the_same(view, ask, run_of):
     cursor = view.cursor()
-    grown(view, run_of, rows(0, 25), origin=7)
+    grown(view, run_of, rows(0, 25), beginning=7)
     (change,) = json.loads(ask(Since(cursor=cursor), view, form="json"))["runs"]
     assert (change["anew"], change["records"]) == (False, 5)
 
