@@ -124,7 +124,12 @@ class Session:
             answering.cancel()
 
     def _say(self, payload: Callable[[], bytes]) -> None:
+        """Say so from now on, and at once: who is to ask the next daemon what is left must know from where."""
         self._sign = payload
+        try:
+            self._wire.offer(frames.encode(frames.ALIVE, payload()))
+        except Gone:
+            self._gone = True
 
     async def _send(self, kind: int, payload: bytes) -> None:
         await self._wire.send(frames.encode(kind, payload), self._limits.stall_seconds)
