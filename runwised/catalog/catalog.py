@@ -8,7 +8,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -56,6 +56,8 @@ TIDY_SECONDS = 5.0
 PRUNE_SECONDS = 86_400.0
 PACK_SECONDS = 0.5
 """What putting runs that are over into the manifest of a project may take at once."""
+TIDY_ANYWAY = 12
+"""While nobody asks and nothing is read, memory is tidied every so many times only, once there was nothing to do."""
 FORGET_SECONDS = 3600.0
 """A project nobody asked about for this long is not kept warm any more."""
 MOST_NAMED = 32
@@ -65,7 +67,7 @@ SLICES = 6
 LINGER_SECONDS = 30.0
 """Who waited once soon waits again: to watch otherwise costs more than to go on."""
 REST = 20
-"""The background rests this many times as long as a look took."""
+"""The background rests this many times as long as a look took, but no longer than until it is to look again anyway."""
 
 
 _Numbered: TypeAlias = tuple[int, tuple[Settled, Holdings]]
@@ -235,13 +237,29 @@ class Catalog:
     @contextmanager
     def follow(self, project: Project, run_ids: Iterable[str] | None) -> Iterator[Follower]:
         """Be woken when one of these runs changes, or any of the project (None); they are looked at closely then."""
-        with project.holdings.changes.follow(run_ids) as follower:
+        with project.holdings.changes.follow(run_ids) as follower, self._quickly():
+            yield follower
+
+    @contextmanager
+    def follow_all(self, projects: Iterable[Project]) -> Iterator[Follower]:
+        """Be woken when any run of these projects changes, or is new."""
+        follower = Follower()
+        with ExitStack() as stack:
+            for project in projects:
+                stack.enter_context(project.holdings.changes.follow(None, follower))
+            stack.enter_context(self._quickly())
+            yield follower
+
+    @contextmanager
+    def _quickly(self) -> Iterator[None]:
+        """Have events handed on quickly, and ticks too, for somebody who waits."""
+        self._attention.begin()
+        self._refolder.set()
+        try:
+            yield
+        finally:
+            self._quick_until = time.monotonic() + LINGER_SECONDS
             self._refolder.set()
-            try:
-                yield follower
-            finally:
-                self._quick_until = time.monotonic() + LINGER_SECONDS
-                self._refolder.set()
 
     def repair(self, run: Run) -> None:
         """The run's index is not to be trusted: make it anew from the sources."""
@@ -320,8 +338,9 @@ class Catalog:
 
     async def _freshen(self) -> None:
         """Look at every project again when something stirs, and at least every `SWEEP_SECONDS`."""
+        rest = 0.0
         while True:
-            with anyio.move_on_after(SWEEP_SECONDS):
+            with anyio.move_on_after(SWEEP_SECONDS - rest):
                 await self._stir.wait()
             self._stir = anyio.Event()
             started = time.perf_counter()
@@ -335,18 +354,25 @@ class Catalog:
                 while holdings.is_behind:
                     await holdings.catch_up(BACKGROUND_SECONDS)
             self._refolder.set()
-            await anyio.sleep((time.perf_counter() - started) * REST)
+            rest = min((time.perf_counter() - started) * REST, SWEEP_SECONDS)
+            await anyio.sleep(rest)
 
     async def _tidy(self) -> None:
         pruned_at = -math.inf
+        before: object = None
+        passed = 0
         while True:
             if (folder := self._growth.store.folder) and time.monotonic() - pruned_at > PRUNE_SECONDS:
                 pruned_at = time.monotonic()
                 await anyio.to_thread.run_sync(prune, folder, self._limits)
             await anyio.sleep(TIDY_SECONDS)
-            await self._saving.tidy(self._runs())
-            for holdings in list(self._projects.values()):
-                await holdings.pack(PACK_SECONDS)
+            asked_at = max((holdings.asked_at for holdings in self._projects.values()), default=0.0)
+            now = self._growth.read_bytes, self._growth.restored, asked_at
+            passed = passed + 1 if now == before else 0
+            if passed % TIDY_ANYWAY == 0:  # to look through ten thousand runs for nothing was most of an idle day
+                before = None if await self._saving.tidy(self._runs()) else now
+                for holdings in list(self._projects.values()):
+                    await holdings.pack(PACK_SECONDS)
             self._growth.awake.tidy()
             await anyio.to_thread.run_sync(close_idle_stores)
 
@@ -367,7 +393,7 @@ class Catalog:
         """The folders, those first whose runs somebody waits for, and how quickly events are handed on."""
         roots = [folder for place in self._projects for folder in place.wandb_dirs + place.logs_dirs]
         running = [folder for holdings in self._projects.values() for folder in holdings.running]
-        folders = dict.fromkeys([*self._attention.folders(), *roots, *running])
+        folders = dict.fromkeys([*self._attention.folders(), *roots, *running, *self._attention.consoles()])
         reporting = [folder for folder in folders if self._mounts.reports(folder)]
         return sorted(reporting[:MOST_FOLDERS]), QUICK if self._is_quick else CALM
 

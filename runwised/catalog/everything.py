@@ -51,6 +51,10 @@ class Everything(NamedTuple):
     """Projects that could not be looked at in time."""
     now: float
 
+    def again(self, now: float) -> Everything:
+        """The same projects, as far as they were looked at since."""
+        return self._replace(projects=tuple(view.holdings.project() for view in self.projects), now=now)
+
     @property
     def runs(self) -> list[tuple[Run, Project]]:
         """Newest first, by start of the latest segment, each with its project."""

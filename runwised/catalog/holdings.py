@@ -20,7 +20,7 @@ from runwised.catalog.pace import Pace
 from runwised.catalog.place import Place, Settled
 from runwised.catalog.processes import Holders, lives
 from runwised.catalog.resting import Resting
-from runwised.catalog.run import Run
+from runwised.catalog.run import NOT_READ, Run
 from runwised.catalog.segment import Segment
 from runwised.catalog.signs import Signs
 from runwised.formats import choose
@@ -34,6 +34,8 @@ SLACK_SECONDS = 1.0
 AT_ONCE = 4
 """Runs that are read into at once: disks answer several requests in hardly more time than one."""
 MOST_NOTES = 3
+WORDS_SECONDS = 60.0
+"""How long after a program last printed what it prints is looked for, even if its run is over by then."""
 REST = 20
 """Looking for new runs rests this many times as long as it took."""
 
@@ -167,7 +169,10 @@ class Holdings:
             return self._ledger.note(self._name, {})
         known = self._ledger.names(self._name)
         gone: dict[str, Mark | None] = dict.fromkeys(known - {run.id for run in self.runs})
-        told = (run for run in self.runs if (run in unnoted or run.id not in known) and self._is_told(run))
+        told = [run for run in self.runs if (run in unnoted or run.id not in known) and self._is_told(run)]
+        for run in told:
+            if run in self._open:
+                run.note_printed()
         return self._ledger.note(self._name, {**gone, **{run.id: run.mark for run in told}})
 
     def past(self, cursor: str) -> Past | None:
@@ -240,10 +245,12 @@ class Holdings:
         async with self._lock:
             now = self._clock()
             kept = [run for run in runs if run in self.runs]
+            self._hear(kept)
             changed = [run for run in kept if run.look(now) or run.is_due_again or run in self._due]
             self._due.update(dict.fromkeys(changed))
             await self._bring_up(Pace(seconds), 1.0, changed)
-            gone = [run for run in kept if run.current.pid is not None and not lives(run.current.pid)]
+            dead = {pid for pid in {run.current.pid for run in kept} if pid is not None and not lives(pid)}
+            gone = [run for run in kept if run.current.pid in dead]
             await self._settle(Pace(seconds), now, {*changed, *gone})
 
     async def _bring_up(self, pace: Pace, share: float = NEW_SHARE, runs: Iterable[Run] | None = None) -> None:
@@ -267,6 +274,12 @@ class Holdings:
         self._unnoted.add(run)
         self.changes.tell(run.id)
 
+    def _hear(self, runs: Iterable[Run]) -> None:
+        """Tell of those that have printed: that is news though their logs stand still."""
+        for run in runs:
+            if run.has_printed():
+                self._tell(run)
+
     async def _bring_up_one(self, run: Run, pace: Pace, share: float) -> None:
         done = await self._growth.bring_up(run, pace, share)
         run.changed()
@@ -288,6 +301,8 @@ class Holdings:
             return
         self._turn = (self._turn + 1) % slices
         for run in [run for at, run in enumerate(self.runs) if at % slices == self._turn or run in self._open]:
+            if run in self._open and run.current is not NOT_READ:
+                self._hear([run])
             if run.look(now) or run.is_due_again:
                 self._due[run] = None
                 for part in run.parts:
@@ -386,7 +401,7 @@ class Holdings:
             if (run.current.state, run.current.pid) != (before.state, before.pid):  # one without data may die, too
                 self._tell(run)
             await pace.breathe()
-        for run in [run for run in self._open if run.is_over]:
+        for run in [run for run in self._open if run.is_over and run.printed_at <= now - WORDS_SECONDS]:
             del self._open[run]
             self._growth.awake.rest(run.slot)
         self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")

@@ -369,9 +369,8 @@ class Run(PrintingRun):
         """See `RunView`."""
         records = self.history.total_rows if self.indexed else -1
         state, _, code, pid = self.current
-        return Mark(
-            records, self.step, "running" if state == "empty" and pid else state, code, self.segments, self.console_end
-        )
+        state = "running" if state == "empty" and pid else state
+        return Mark(records, self.step, state, code, self.segments, self.console_end, self.beginning)
 
 
 def _history(index: IndexedRun) -> Table:

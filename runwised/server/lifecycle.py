@@ -24,6 +24,7 @@ from runwise_protocol.paths import SOCKET_NAME, UnsafeFolder, make_folder
 
 from runwised.server.dispatch import Dispatcher, Engine, Host
 from runwised.server.listener import Listener
+from runwised.server.pulse import Pulse
 from runwised.server.session import Limits, Session
 from runwised.server.wire import Wire
 
@@ -128,13 +129,16 @@ async def _serve(plan: Plan, make_engine: Callable[[], Engine], ready: Callable[
 async def _serve_pipes(wire: Wire, make_engine: Callable[[], Engine], host: Host | None) -> None:
     engine = make_engine()
     dispatcher = Dispatcher(engine, host)
-    session = Session(wire, dispatcher, Limits(quiet_seconds=math.inf))
+    limits = Limits(quiet_seconds=math.inf)
+    pulse = Pulse(limits.alive_seconds)
+    session = Session(wire, dispatcher, limits, pulse)
 
     async def serve() -> None:
         await session.run()
         dispatcher.stop.set()
 
     async with _working(engine, dispatcher) as group:
+        group.start_soon(pulse.run)
         group.start_soon(serve)
         await dispatcher.stop.wait()
 

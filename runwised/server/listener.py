@@ -15,6 +15,7 @@ from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.launch import peer_uid
 
 from runwised.server.dispatch import Dispatcher
+from runwised.server.pulse import Pulse
 from runwised.server.session import Limits, Session
 from runwised.server.wire import Wire
 
@@ -33,6 +34,7 @@ class Listener:
         self._listening = listening
         self._dispatcher = dispatcher
         self._limits = limits
+        self._pulse = Pulse(limits.alive_seconds)
         self._spare = _spare()
         self.clients = 0
         """Open connections."""
@@ -40,6 +42,7 @@ class Listener:
     async def run(self) -> None:
         """Take connections until cancelled."""
         async with anyio.create_task_group() as group:
+            group.start_soon(self._pulse.run)
             while True:
                 try:
                     connection, _ = self._listening.accept()
@@ -68,7 +71,7 @@ class Listener:
         descriptor = connection.detach()
         wire = Wire(descriptor, descriptor)
         try:
-            await Session(wire, self._dispatcher, self._limits).run()
+            await Session(wire, self._dispatcher, self._limits, self._pulse).run()
         except Exception:  # noqa: BLE001 - the boundary: one connection must not end the others
             _log.exception("a connection ended badly")
         finally:

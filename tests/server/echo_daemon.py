@@ -39,7 +39,6 @@ class Echo:
         self.abandoned = 0
 
     async def ask(self, query: Query, look: Look, where: Where, say: Say) -> Written:
-        del say
         asked = query if isinstance(query, ListRuns) else ListRuns()
         reply = RunList(runs=[], total=asked.limit or 0)
         match asked.state:
@@ -47,6 +46,9 @@ class Echo:
                 raise ZeroDivisionError("on purpose")
             case "refuse":
                 raise RunwiseError(Kind.AMBIGUOUS, "two runs are called so", "runwise list")
+            case "say":
+                say(lambda: b"@1 30.0")
+                await self._wait()
             case "wait":
                 await self._wait()
             case "block":
