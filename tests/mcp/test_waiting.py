@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import socket
 import subprocess
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,12 +12,11 @@ import anyio
 import mcp_types as types
 import pytest
 from mcp import Client
-from runwise_protocol import frames
-from runwise_protocol.paths import SOCKET_NAME
+
+from tests.mcp.daemons import DEADLINE_SECONDS, grow, live_project, until_answering
 
 Connect = Callable[..., Any]
 Runwise = Callable[..., subprocess.CompletedProcess[str]]
-DEADLINE_SECONDS = 20
 LONG = {"until": "loss < 1", "runs": "grow", "timeout": "9m"}
 BOTH = pytest.mark.parametrize("mode", ["auto", "legacy"])
 
@@ -28,15 +24,7 @@ BOTH = pytest.mark.parametrize("mode", ["auto", "legacy"])
 @pytest.fixture
 def live(tmp_path: Path) -> Path:
     """A project whose run has logged three rows a moment ago."""
-    log = tmp_path / "live" / "logs" / "grow.jsonl"
-    log.parent.mkdir(parents=True)
-    log.write_text("".join(json.dumps({"step": step, "loss": 5 - step}) + "\n" for step in range(3)))
-    return tmp_path / "live"
-
-
-def grow(project: Path, loss: float, step: int = 9) -> None:
-    with (project / "logs" / "grow.jsonl").open("a") as file:
-        file.write(json.dumps({"step": step, "loss": loss}) + "\n")
+    return live_project(tmp_path / "live")
 
 
 def text_of(result: types.CallToolResult) -> str:
@@ -44,25 +32,6 @@ def text_of(result: types.CallToolResult) -> str:
     (content,) = result.content
     assert isinstance(content, types.TextContent)
     return content.text
-
-
-def answering(env: dict[str, str]) -> int:
-    """How many questions the daemon works on."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(DEADLINE_SECONDS)
-        connection.connect(f"{env['RUNWISE_RUNTIME_DIR']}/{SOCKET_NAME}")
-        connection.sendall(frames.encode(frames.CONTROL, b"status"))
-        reader = frames.Frames(frames.REPLY_CAP)
-        while not (found := reader.feed(connection.recv(1 << 16))):
-            pass
-    count: int = json.loads(found[0][1])["answering"]
-    return count
-
-
-def until_answering(count: int, env: dict[str, str]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while (found := answering(env)) != count:
-        assert time.monotonic() < deadline, f"{found} questions are worked on"
 
 
 @BOTH
