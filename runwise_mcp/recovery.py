@@ -1,7 +1,8 @@
 """What the pump does when its daemon has gone: the next one is told how the session stands, and nobody waits for ever.
 
 The handshake and the subscriptions are said again, word by word, and their answers swallowed. A request that is owed an
-answer is asked once more where that does no harm; else, or when the next daemon goes with it too, it gets an error.
+answer is asked once more, for to do so does no harm: what changes something does it once, however often it is asked.
+When the next daemon goes with it too, it gets an error.
 Where the daemon is of another version than this program, that has become an older one: it lets the program that is now
 in its place take over, with the session in a file that has no name.
 """
@@ -25,7 +26,6 @@ from runwise_mcp.reach import reach
 
 _INTERNAL = -32603
 _GONE = "the daemon went away; ask again"
-_UNKNOWN = "the daemon went away; whether this was done is not known: look, then ask again"
 
 
 def recover(pump: Pump, lost: bool) -> None:
@@ -121,10 +121,8 @@ def _become_the_newer(pump: Pump) -> NoReturn:
 def _give_up(pump: Pump) -> None:
     """Answer what is not to be asked once more, and note that the rest is."""
     journal = pump.journal
-    for request_id, line in [*journal.open.items()]:
-        if _writes(line):
-            _refuse(pump, request_id, _UNKNOWN)
-        elif request_id in journal.again:
+    for request_id in [*journal.open]:
+        if request_id in journal.again:
             _refuse(pump, request_id, _GONE)
         else:
             journal.again.add(request_id)
@@ -142,17 +140,6 @@ def _may_listen(pump: Pump) -> bool:
     """Whether the client waits for news and it was not tried in vain since it last said something."""
     tried, pump.tried = pump.tried, True
     return bool(pump.journal.subscriptions) and not tried
-
-
-def _writes(line: bytes) -> bool:
-    """Whether a request is a call of a tool that changes something."""
-    message = json.loads(line)
-    if message["method"] != "tools/call":
-        return False
-    from runwise_mcp.tools import TOOLS
-
-    params = message.get("params")
-    return isinstance(params, dict) and any(tool.writes for tool in TOOLS.values() if tool.name == params.get("name"))
 
 
 def _id(line: bytes) -> str:
