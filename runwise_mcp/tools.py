@@ -62,6 +62,8 @@ class Tool(NamedTuple):
     writes: bool = False
     defaults: Mapping[str, str] = {}
     """Values of its own for fields that are left out."""
+    listed: tuple[str, ...] = ()
+    """Fields that are lists in the schema: their texts may hold commas, so that one text could not be taken apart."""
     asked: Callable[[Any], tuple[Query, ...]] = lambda query: (query,)
     """The questions that what the arguments say is made of."""
     made_of: tuple[type[Query], ...] = ()
@@ -86,7 +88,10 @@ class Tool(NamedTuple):
     def schema(self) -> dict[str, Any]:
         """JSON Schema of the arguments that a model is told of."""
         known = self._known
-        fields = {name: {"type": _TYPES[known[name].kind]} for name in (*self.shown, "budget", "project")}
+        fields: dict[str, Any] = {
+            name: _LIST if name in self.listed else {"type": _TYPES[known[name].kind]}
+            for name in (*self.shown, "budget", "project")
+        }
         required = [name for name in self.shown if known[name].required or name in self.names]
         return {"type": "object", "properties": fields, **({"required": required} if required else {})}
 
@@ -139,6 +144,7 @@ class _Common(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _TYPES = {"text": "string", "integer": "integer", "switch": "boolean"}
+_LIST = {"type": "array", "items": {"type": "string"}}
 _BUDGET = next(parameter for parameter in parameters(Look) if parameter.name == "budget")
 _PROJECT = parameters(_Common)[0]
 
@@ -199,6 +205,7 @@ _ALL = (
         "Tag a run; write a note.",
         ("run", "tags", "remove", "note"),
         writes=True,
+        listed=("tags",),
         asked=Annotation.asked,
         made_of=(TagRun, NoteRun),
     ),

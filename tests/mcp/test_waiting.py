@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from functools import partial
@@ -145,6 +146,20 @@ def test_other_questions_do_not_wait_behind_those_that_wait(
     assert "grow" in anyio.run(connected)
 
 
+def test_commas_in_tags_and_notes_stay_where_they_are(connect: Connect, live: Path, runwise: Runwise) -> None:
+    given = {"run": "grow", "tags": ["lr=1,2", "good"], "note": "first, second, third"}
+
+    async def work() -> str:
+        async with connect(cwd=live) as client:
+            return text_of(await client.call_tool("annotate_run", given))
+
+    said = anyio.run(work)
+    assert "tags lr=1,2,good" in said.splitlines()[0]
+    assert "| first, second, third" in said.splitlines()
+    told = json.loads(runwise("run", "grow", "--format", "json", cwd=live).stdout)["run"]
+    assert told["tags"] == ["lr=1,2", "good"]
+
+
 def test_a_run_is_tagged_and_noted_in_the_commands_words(connect: Connect, live: Path, runwise: Runwise) -> None:
     async def work() -> list[str]:
         async with connect(cwd=live) as client:
@@ -158,6 +173,6 @@ def test_a_run_is_tagged_and_noted_in_the_commands_words(connect: Connect, live:
 
     both, untagged, cleared = anyio.run(work)
     assert runwise("tag", "grow", "slow", "--remove", cwd=live).stdout == untagged
-    assert runwise("note", "grow", "--clear", cwd=live).stdout == cleared
+    assert runwise("note", "grow", "--clear", cwd=live).stdout == f"{cleared}next: notes grow\n"
     tagged = runwise("tag", "grow", "good", "slow", cwd=live).stdout
     assert tagged + runwise("note", "grow", "the one to keep", cwd=live).stdout == both
