@@ -42,7 +42,7 @@ class ToolSpelling:
 
     def text(self, text: str) -> str:
         """A text with the command lines in it, which begin with ``runwise``, as tool calls; others are taken out."""
-        return _COMMAND.sub(_replaced, text)
+        return _COMMAND.sub(_replaced, text) if "runwise " in text else text
 
     def hint(self, text: str) -> str:
         """The same, with the flags in it, and a field at its beginning, by their names as arguments."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol, TypeVar
 
 from runwised.render.blocks import Block, Keep, Line, More, Rows, Terms, clip, kept
-from runwised.render.layout import STYLES, cell, cut, escaped, laid_out, tidy
+from runwised.render.layout import STYLES, cell, cut, escaped, guarded, laid_out, tidy
 from runwised.render.tokens import estimate
 from runwised.render.untrusted import redact
 
@@ -90,7 +90,7 @@ class Page:
 
     def line(self, text: str, *, priority: int = 50) -> None:
         """Write a line. A higher priority survives longer; 100 is never dropped."""
-        self._body.append(Line(self._shown(text), Terms(priority)))
+        self._body.append(Line(guarded(self._shown(text)), Terms(priority)))
 
     def remark(self, text: str, *, priority: int = 50) -> None:
         """Write a line that is no part of the answer, and without which the answer is still whole and true."""
@@ -115,6 +115,8 @@ class Page:
             return
         few = self._few(rows, keep)
         cells = [[cell(text, styled=self.color) for text in row] for row in few]
+        if self.form != "md":
+            cells = [[guarded(first), *rest] for first, *rest in cells]
         style = "md" if self.form == "md" else self.dress
         lines = laid_out([cell(text, styled=self.color) for text in head], cells, style, self.width)
         self._body.append(Rows(*lines, Terms(priority, keep, more), len(rows) - len(few)))
