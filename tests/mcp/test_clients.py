@@ -15,6 +15,8 @@ import pytest
 
 from runwise_mcp.tools import INSTRUCTIONS, TOOLS
 
+OWN_DAEMON = True
+"""One of the tests needs one that knows no project."""
 AGE = re.compile(r"\b\d+(s|m|h|d)\d*h?\b")
 CALLS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "list_runs": ({"limit": 3}, ["list", "-n", "3"]),

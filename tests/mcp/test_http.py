@@ -29,13 +29,6 @@ LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 TOKEN = {"Authorization": "Bearer sesame"}
 
 
-@pytest.fixture
-def url(daemon_env: dict[str, str], project: Path) -> Iterator[str]:
-    """A server in the demonstration project."""
-    with serving(daemon_env, project) as url:
-        yield url
-
-
 @contextmanager
 def serving(env: dict[str, str], cwd: Path) -> Iterator[str]:
     """A server whose token is ``sesame``; its address."""
@@ -45,6 +38,13 @@ def serving(env: dict[str, str], cwd: Path) -> Iterator[str]:
         assert process.stderr is not None
         yield process.stderr.readline().strip()
         process.terminate()
+
+
+@pytest.fixture(scope="module")
+def url(shared_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server in a project whose run is not over."""
+    with serving(shared_env, live_project(tmp_path_factory.mktemp("http") / "live")) as url:
+        yield url
 
 
 @asynccontextmanager
@@ -64,7 +64,7 @@ def test_the_tools_answer(mode: str, url: str) -> None:
 
     (content,) = anyio.run(ask).content
     assert isinstance(content, types.TextContent)
-    assert "gpt-base finished 1200" in content.text
+    assert "grow" in content.text
 
 
 def test_others_are_turned_away(url: str) -> None:
@@ -80,17 +80,10 @@ def test_others_are_turned_away(url: str) -> None:
             assert httpx2.post(url, json=LIST, headers={**accept, **headers}).status_code == status, headers
 
 
-@pytest.fixture
-def live_url(daemon_env: dict[str, str], tmp_path: Path) -> Iterator[str]:
-    """A server in a project whose run is not over."""
-    with serving(daemon_env, live_project(tmp_path / "live")) as url:
-        yield url
-
-
 @BOTH
-def test_a_wait_that_is_cancelled_ends_in_the_daemon(mode: str, live_url: str, daemon_env: dict[str, str]) -> None:
+def test_a_wait_that_is_cancelled_ends_in_the_daemon(mode: str, url: str, daemon_env: dict[str, str]) -> None:
     async def work() -> types.CallToolResult:
-        async with connected(live_url, mode) as client:
+        async with connected(url, mode) as client:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(client.call_tool, "wait_for", LONG)
                 await anyio.to_thread.run_sync(until_answering, 1, daemon_env)
@@ -102,14 +95,12 @@ def test_a_wait_that_is_cancelled_ends_in_the_daemon(mode: str, live_url: str, d
 
 
 @BOTH
-def test_a_wait_ends_in_the_daemon_when_its_client_has_gone(
-    mode: str, live_url: str, daemon_env: dict[str, str]
-) -> None:
+def test_a_wait_ends_in_the_daemon_when_its_client_has_gone(mode: str, url: str, daemon_env: dict[str, str]) -> None:
     async def work() -> None:
         async with anyio.create_task_group() as tasks:
 
             async def wait() -> None:
-                async with connected(live_url, mode) as client:
+                async with connected(url, mode) as client:
                     await client.call_tool("wait_for", LONG)
 
             tasks.start_soon(wait)
@@ -120,7 +111,7 @@ def test_a_wait_ends_in_the_daemon_when_its_client_has_gone(
     anyio.run(work)
 
 
-def test_a_wait_ends_in_the_daemon_when_its_connection_is_closed(live_url: str, daemon_env: dict[str, str]) -> None:
+def test_a_wait_ends_in_the_daemon_when_its_connection_is_closed(url: str, daemon_env: dict[str, str]) -> None:
     params = {"name": "wait_for", "arguments": LONG, "_meta": META}
     headers = {
         **TOKEN,
@@ -133,7 +124,7 @@ def test_a_wait_ends_in_the_daemon_when_its_connection_is_closed(live_url: str, 
     async def work() -> None:
         async with httpx2.AsyncClient(headers=headers) as http, anyio.create_task_group() as tasks:
             message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-            tasks.start_soon(partial(http.post, live_url, json=message, timeout=None))
+            tasks.start_soon(partial(http.post, url, json=message, timeout=None))
             await anyio.to_thread.run_sync(until_answering, 1, daemon_env)
             tasks.cancel_scope.cancel()
         await anyio.to_thread.run_sync(until_answering, 0, daemon_env)
@@ -142,7 +133,7 @@ def test_a_wait_ends_in_the_daemon_when_its_connection_is_closed(live_url: str, 
 
 
 def test_a_wait_ends_in_the_daemon_when_the_connection_of_an_older_client_is_cut(
-    live_url: str, daemon_env: dict[str, str]
+    url: str, daemon_env: dict[str, str]
 ) -> None:
     def message(method: str, **more: object) -> dict[str, object]:
         return {"jsonrpc": "2.0", "method": method, **more}
@@ -152,13 +143,11 @@ def test_a_wait_ends_in_the_daemon_when_the_connection_of_an_older_client_is_cut
 
     async def work() -> None:
         async with httpx2.AsyncClient(headers={**TOKEN, **ACCEPT}) as http:
-            begun = await http.post(live_url, json=message("initialize", id=1, params=info))
+            begun = await http.post(url, json=message("initialize", id=1, params=info))
             http.headers["mcp-session-id"] = begun.headers["mcp-session-id"]
-            await http.post(live_url, json=message("notifications/initialized"))
+            await http.post(url, json=message("notifications/initialized"))
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(
-                    partial(http.post, live_url, json=message("tools/call", id=2, params=call), timeout=None)
-                )
+                tasks.start_soon(partial(http.post, url, json=message("tools/call", id=2, params=call), timeout=None))
                 await anyio.to_thread.run_sync(until_answering, 1, daemon_env)
                 tasks.cancel_scope.cancel()
         await anyio.to_thread.run_sync(until_answering, 0, daemon_env)

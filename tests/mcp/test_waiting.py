@@ -70,16 +70,18 @@ def test_it_says_how_far_it_is_while_it_waits_and_ends_as_the_command_does(
         async with connect(mode=mode, cwd=live) as client:
             said.append(text_of(await client.call_tool("wait_for", given, progress_callback=heed)))
 
-    async def work() -> list[str]:
+    command = partial(runwise, "wait", "grow", "-u", "loss < 1", "-t", "11s", cwd=live)
+
+    async def work() -> tuple[list[str], subprocess.CompletedProcess[str]]:
         said: list[str] = []
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait, "auto", said)
             tasks.start_soon(wait, "legacy", said)
-        return said
+            done = await anyio.to_thread.run_sync(command)
+        return said, done
 
-    texts = anyio.run(work)
+    texts, done = anyio.run(work)
     assert [(total, message) for _, total, message in notices] == [(11.0, "grow running step 2; 1 s left")] * 2
-    done = runwise("wait", "grow", "-u", "loss < 1", "-t", "11s", cwd=live)
     assert (done.returncode, texts) == (1, [done.stdout, done.stdout])
     assert done.stdout.startswith("not within 11s: loss < 1 @")
 
