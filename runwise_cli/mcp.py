@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import tomllib
@@ -137,6 +138,8 @@ CLIENTS = {
 }
 _ON_MACOS = (".config/Claude/", ".config/Code/")
 """What lies in another place there."""
+_MOVED = {".config": "XDG_CONFIG_HOME", ".codex": "CODEX_HOME", ".copilot": "COPILOT_HOME"}
+"""Variables that name another folder for one below the user's home."""
 
 
 def server_command() -> list[str]:
@@ -191,11 +194,16 @@ def _made(change: _Change, show: bool) -> Iterator[str]:
 
 def configuration(client: AgentClient, home: Path) -> Path:
     """The client's file."""
-    paths = [home / _placed(file) for file in client.files]
+    paths = [_placed(file, home) for file in client.files]
     return next((path for path in paths if path.exists()), paths[0])
 
 
-def _placed(file: str) -> str:
+def _placed(file: str, home: Path) -> Path:
     if sys.platform == "darwin" and file.startswith(_ON_MACOS):
-        return file.replace(".config", "Library/Application Support", 1)
-    return file
+        return home / file.replace(".config", "Library/Application Support", 1)
+    folder, _, rest = file.partition("/")
+    variable = _MOVED.get(folder, "")
+    if sys.platform == "darwin" and variable == "XDG_CONFIG_HOME":
+        return home / file
+    moved = os.environ.get(variable, "")
+    return Path(moved, rest) if moved.startswith("/") else home / file

@@ -41,6 +41,12 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
 """As each client's documentation has it."""
 
 
+@pytest.fixture(autouse=True)
+def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("XDG_CONFIG_HOME", "CODEX_HOME", "COPILOT_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+
+
 def install(names: list[str], home: Path, *, show: bool = False) -> str:
     return "".join(mcp.install(names, home, show))
 
@@ -63,6 +69,24 @@ def test_on_macos_some_lie_elsewhere(name: str, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(sys, "platform", "darwin")
     moved = SHAPES[name][0] if name == "zed" else SHAPES[name][0].replace(".config", "Library/Application Support")
     assert mcp.configuration(mcp.CLIENTS[name], tmp_path) == tmp_path / moved
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "file"),
+    [
+        ("codex", "CODEX_HOME", "config.toml"),
+        ("copilot", "COPILOT_HOME", "mcp-config.json"),
+        ("zed", "XDG_CONFIG_HOME", "zed/settings.json"),
+    ],
+)
+def test_a_folder_that_was_moved_is_found(
+    name: str, variable: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv(variable, str(tmp_path / "moved"))
+    assert mcp.configuration(mcp.CLIENTS[name], tmp_path / "home") == tmp_path / "moved" / file
+    monkeypatch.setenv(variable, "relative")
+    assert mcp.configuration(mcp.CLIENTS[name], tmp_path / "home").is_relative_to(tmp_path / "home")
 
 
 def test_the_command_that_is_written_starts_from_anywhere() -> None:

@@ -228,7 +228,7 @@ def installation(tmp_path: Path) -> Path:
     """A copy of the program that can be upgraded: a folder for PYTHONPATH."""
     folder = tmp_path / "installation"
     for package in ("runwised", "runwise_mcp", "runwise_cli", "protocol/runwise_protocol"):
-        shutil.copytree(ROOT / package, folder / Path(package).name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, folder / Path(package).name)
     return folder
 
 
