@@ -64,7 +64,8 @@ class Journal:
             return
         if not isinstance(message, dict):
             return
-        request_id = json.dumps(message["id"]) if "id" in message else ""
+        found = message.get("id")
+        request_id = json.dumps(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
         method, params = message.get("method"), message.get("params")
         if origin == DAEMON:
             if method is None:
@@ -73,7 +74,7 @@ class Journal:
             self.handshake[1:] = [line]
         elif method == "notifications/cancelled" and isinstance(params, dict):
             self.open.pop(json.dumps(params.get("requestId")), None)
-        elif method is not None and request_id:
+        elif isinstance(method, str) and request_id:
             self._open(request_id, line, method, params if isinstance(params, dict) else {})
 
     def _close(self, request_id: str, refused: bool) -> None:
@@ -84,7 +85,7 @@ class Journal:
                 self.handshake.clear()
             self.subscriptions = {uri: each for uri, each in self.subscriptions.items() if each != line}
 
-    def _open(self, request_id: str, line: bytes, method: object, params: dict[str, object]) -> None:
+    def _open(self, request_id: str, line: bytes, method: str, params: dict[str, object]) -> None:
         self.open[request_id] = line
         if method == "initialize" and not self.handshake:
             self.handshake.append(line)
