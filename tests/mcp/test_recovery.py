@@ -272,3 +272,26 @@ def test_an_upgrade_in_the_middle_of_a_call_goes_unnoticed(
         waited, listed = anyio.run(connected)
     assert waited.startswith("loss < 1: grow loss .5")
     assert "grow" in listed
+
+
+def test_old_and_new_sessions_go_on_when_a_newer_program_has_started_its_daemon(
+    installation: Path, live: Path, connect: Connect, private_daemon: Callable[[], Any]
+) -> None:
+    with private_daemon() as env:
+        env["PYTHONPATH"] = str(installation)
+
+        async def work() -> list[str]:
+            texts: list[str] = []
+            with anyio.fail_after(3 * DEADLINE_SECONDS):
+                async with connect(mode="legacy", cwd=live, env=env) as old:
+                    texts.append(text_of(await old.call_tool("list_runs", {})))
+                    before = status(env)["pid"]
+                    upgrade(installation)
+                    async with connect(cwd=live, env=env) as new:
+                        texts.append(text_of(await new.call_tool("list_runs", {})))
+                        assert status(env)["pid"] != before
+                        texts.append(text_of(await old.call_tool("list_runs", {})))
+                        assert status(env)["version"].startswith("99.")
+            return texts
+
+        assert ["grow" in text for text in anyio.run(work)] == [True] * 3
