@@ -14,6 +14,8 @@ _STYLE = re.compile(r"\x1b\[(?:0|1|2|31|32|33|36)m")
 _SPECIAL = re.compile(r"([\\`*_<>|#\[\]])")
 _NUMBER = re.compile(r"-|[-+]?[\d.,]+(e[-+]?\d+)?%?(@\d+)?|nan|-?inf")
 _LONGEST_CELL = 160
+_FEIGNED = re.compile(r"""[^\w<`{]*(?:(?:next|cut|error|hint)\s*:|<\W*\w|```|\{")""", re.IGNORECASE)
+"""How lines of a page begin that are its own, and what models are used to read of others."""
 _LONGEST_NAME = 100
 _LONGEST_LINE = 4000
 """Characters; what is longer is cut at once, so that a megabyte costs nothing to lay out."""
@@ -39,6 +41,11 @@ def plain(text: str) -> str:
 def cut(text: str, length: int) -> str:
     """At most so many characters, ended by ``…`` when there were more."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def guarded(text: str) -> str:
+    """A line, cleaned; where it begins with a name that feigns to be something else, with a quote before it."""
+    return f"'{text}" if _FEIGNED.match(text) else text
 
 
 def short(text: str) -> str:

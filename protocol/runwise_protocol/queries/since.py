@@ -81,6 +81,7 @@ class Since(Query, frozen=True, kw_only=True, tag="since"):
     """
 
     command: ClassVar = "since"
+    tool: ClassVar = "changes_since"
     reply: ClassVar = News
     budget: ClassVar = 300
 
