@@ -26,13 +26,14 @@ READY_SECONDS = 10
 """A daemon that has not said it is ready by then has failed."""
 LOCK_NAME = "daemon.lock"
 READY = b"ready\n"
+LOG_CAP = 1 << 20
+"""Bytes of the daemon's log; a longer one is set aside, in the place of the one before."""
 
 _LAUNCH_LOCK = "launch.lock"
 _RETRY_SECONDS = 0.02
-_LOG_CAP = 1 << 20
 _KEPT = ("HOME", "PATH", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
 _KEPT_FAMILIES = ("LC_", "XDG_", "RUNWISE_")
-_OUR_FOLDERS = ("RUNWISE_RUNTIME_DIR", "RUNWISE_CACHE_DIR", "RUNWISE_STATE_DIR")
+_OUR_FOLDERS = ("RUNWISE_RUNTIME_DIR", "RUNWISE_CACHE_DIR", "RUNWISE_STATE_DIR", "RUNWISE_CONFIG_DIR")
 
 
 class NoDaemon(Exception):  # noqa: N818 - a finding, worded as one
@@ -175,14 +176,14 @@ def _locked(lock: int) -> bool:
 
 def _spawn(folder: str) -> RunwiseError | None:
     """Start a daemon and wait until it is ready; gives why it is not. Raises OSError."""
+    idle = idle_seconds()
     ready, told = os.pipe()
     try:
         try:
             with open_log() as log:
                 begin = os.fstat(log).st_size
-                options = ["--detach", "--ready-fd", str(told), "--idle-seconds", idle_seconds()]
                 subprocess.run(
-                    [*daemon_command(), *options],
+                    [*daemon_command(), "--detach", "--ready-fd", str(told)],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=log,
@@ -190,7 +191,7 @@ def _spawn(folder: str) -> RunwiseError | None:
                     start_new_session=True,
                     cwd="/",
                     umask=0o077,
-                    env={**environment(os.environ), "RUNWISE_RUNTIME_DIR": folder},
+                    env={**environment(os.environ), "RUNWISE_RUNTIME_DIR": folder, "RUNWISE_IDLE_SECONDS": idle},
                     check=False,
                 )
         finally:
@@ -263,7 +264,7 @@ def open_log() -> Iterator[int]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size > _LOG_CAP:
+        if path.exists() and path.stat().st_size > LOG_CAP:
             path.replace(path.with_suffix(".log.old"))
         log = os.open(path, flags | os.O_NOFOLLOW, 0o600)
     except OSError:

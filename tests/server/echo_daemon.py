@@ -37,6 +37,8 @@ class Echo:
 
     def __init__(self) -> None:
         self.abandoned = 0
+        self.stalled = 0.0
+        self.wedged = False
 
     async def ask(self, query: Query, look: Look, where: Where, say: Say) -> Written:
         del say
@@ -49,6 +51,10 @@ class Echo:
                 raise RunwiseError(Kind.AMBIGUOUS, "two runs are called so", "runwise list")
             case "wait":
                 await self._wait()
+            case "wedge":
+                self.wedged = True
+                print("blocking", flush=True)
+                time.sleep(60)
             case "block":
                 print("blocking", flush=True)
                 time.sleep(60)
@@ -78,8 +84,20 @@ class Echo:
         task_status.started()
         await anyio.sleep_forever()
 
+    @property
+    def stalled_seconds(self) -> float:
+        return self.stalled
+
+    def reload(self) -> None:
+        print("reloaded", flush=True)
+
     async def close(self) -> None:
         print("closed", flush=True)
+
+    def rescue(self) -> None:
+        print("rescued", flush=True)
+        if self.wedged:
+            time.sleep(60)
 
 
 if __name__ == "__main__":

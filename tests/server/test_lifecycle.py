@@ -81,8 +81,9 @@ def test_a_signal_ends_it_with_the_last_save_done_and_the_socket_gone(daemon: An
     assert [path.name for path in daemon.folder.iterdir()] == ["daemon.lock"]
 
 
-def test_a_hangup_does_not_end_it(daemon: Any) -> None:
+def test_a_hangup_has_it_read_its_settings_and_does_not_end_it(daemon: Any) -> None:
     daemon.process.send_signal(signal.SIGHUP)
+    assert daemon.line() == "reloaded"
     daemon.peer().greet()
 
 
@@ -103,12 +104,16 @@ def test_a_question_that_was_not_answered_when_it_ends_gets_no_answer_at_all(dae
     assert daemon.ended() == 0
 
 
-def test_a_daemon_whose_loop_hangs_ends_all_the_same(daemon: Any) -> None:
+@pytest.mark.parametrize(("state", "status"), [(b"block", 0), (b"wedge", -signal.SIGALRM)])
+def test_a_daemon_whose_loop_hangs_saves_what_it_can_and_ends_all_the_same(
+    daemon: Any, state: bytes, status: int
+) -> None:
     peer = daemon.peer()
-    peer.socket.sendall(frames.lane_request("0.1.0", b"/", 0, "", [], [b"list", b"--state", b"block"]))
+    peer.socket.sendall(frames.lane_request("0.1.0", b"/", 0, "", [], [b"list", b"--state", state]))
     assert daemon.line() == "blocking"
     daemon.process.terminate()
-    assert daemon.ended() == -signal.SIGALRM
+    assert daemon.ended() == status
+    assert daemon.line() == "rescued"
 
 
 def test_it_ends_after_its_idle_time(start: Callable[..., Any]) -> None:
