@@ -33,7 +33,9 @@ def _engine() -> socket.socket:
     """A connection to a daemon of this version, or to an engine of our own where none can run. Raises RunwiseError."""
     if os.environ.get("RUNWISE_NO_DAEMON"):
         return _child()
-    Client.connect().close()
+    with Client.connect() as client:
+        if client.is_alone:
+            return _child()
     try:
         return launch.reach(start=False) or _child()
     except launch.NoDaemon:

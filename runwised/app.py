@@ -17,6 +17,7 @@ from runwise_protocol.paths import cache_folder, runtime_folder, state_folder
 
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.checks import checks
+from runwised.catalog.forgetting import forget_everything
 from runwised.mcp_host import McpHost
 from runwised.server import lifecycle, logs
 from runwised.server.answers import Answers
@@ -30,6 +31,9 @@ def main(argv: Sequence[str]) -> None:
     """Run the daemon, and end the process."""
     given = _parser().parse_args(argv)
     os.umask(0o077)
+    if given.forget_everything:
+        print(json.dumps(forget_everything(Path(cache_folder()), Path(state_folder()))))
+        return
     if given.check:
         found = checks(Path(cache_folder()), Path(state_folder()), given.all)
         print(json.dumps([check._asdict() for check in found]), flush=True)
@@ -81,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stdio", action="store_true", help="serve one client on stdin and stdout")
     parser.add_argument("--check", action="store_true", help="look at caches and limits, tell as JSON, and end")
     parser.add_argument("--all", action="store_true", help="with --check: look at every index, not at a sample")
+    parser.add_argument(
+        "--forget-everything", action="store_true", help="remove caches, tags, notes and the log, tell which, and end"
+    )
     parser.add_argument("--ready-fd", type=int, metavar="N", help="descriptor to write to when ready, or why not")
     return parser
 

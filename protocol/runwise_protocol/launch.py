@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from runwise_protocol.errors import Kind, RunwiseError
@@ -29,7 +29,7 @@ READY = b"ready\n"
 LOG_CAP = 1 << 20
 """Bytes of the daemon's log; a longer one is set aside, in the place of the one before."""
 
-_LAUNCH_LOCK = "launch.lock"
+LAUNCH_LOCK_NAME = "launch.lock"
 _RETRY_SECONDS = 0.02
 _KEPT = ("HOME", "PATH", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
 _KEPT_FAMILIES = ("LC_", "XDG_", "RUNWISE_")
@@ -136,6 +136,25 @@ def wait_until_ended(seconds: float) -> bool:
     return True
 
 
+def replace(stop: Callable[[], bool]) -> None:
+    """Start a daemon in the place of the one that `stop` ends (False: there is none); nobody else starts one meanwhile.
+
+    Where a service manager has the socket it is what starts the next one. Raises RunwiseError.
+    """
+    folder = runtime_folder()
+    with _launch_lock(folder, though_one_answers=True):
+        if not stop():
+            return
+        if not wait_until_ended(STOP_SECONDS):
+            raise not_responding(folder)
+        found = connect(folder)
+        failure = None if found else _spawn(folder)
+        if found is not None:
+            found.close()
+    if failure is not None:
+        raise failure
+
+
 def _launch(folder: str) -> socket.socket:
     """Start a daemon, unless somebody else does it first. Raises RunwiseError and OSError."""
     with _launch_lock(folder) as early:
@@ -150,13 +169,13 @@ def _launch(folder: str) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _launch_lock(folder: str) -> Iterator[socket.socket | None]:
+def _launch_lock(folder: str, *, though_one_answers: bool = False) -> Iterator[socket.socket | None]:
     """Hold the right to start a daemon; gives a connection instead where one answered while waiting for it."""
     deadline = time.monotonic() + READY_SECONDS + 5
-    lock = os.open(f"{folder}/{_LAUNCH_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(f"{folder}/{LAUNCH_LOCK_NAME}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         found = None
-        while not _locked(lock) and (found := connect(folder)) is None:
+        while not _locked(lock) and (though_one_answers or (found := connect(folder)) is None):
             if time.monotonic() > deadline:
                 message = "another process has been starting the daemon for too long"
                 raise RunwiseError(Kind.UNREACHABLE, message, f"see {log_path()}")

@@ -51,6 +51,11 @@ class Echo:
                 raise RunwiseError(Kind.AMBIGUOUS, "two runs are called so", "runwise list")
             case "wait":
                 await self._wait()
+            case "hold":
+                while not os.path.exists(f"{where.cwd}/go"):  # noqa: PTH110
+                    await anyio.sleep(0.01)
+            case "stall":
+                self.stalled = 1e6
             case "wedge":
                 self.wedged = True
                 print("blocking", flush=True)

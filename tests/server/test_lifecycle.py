@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import stat
@@ -102,6 +103,35 @@ def test_a_question_that_was_not_answered_when_it_ends_gets_no_answer_at_all(dae
     daemon.process.terminate()
     assert peer.rest() == []
     assert daemon.ended() == 0
+
+
+def ask_and_stop(daemon: Any, folder: Path, state: bytes) -> Any:
+    """Somebody who is being answered when another client asks the daemon to end."""
+    asking, ending = daemon.peer(), daemon.peer()
+    words = [b"list", b"--state", state]
+    asking.socket.sendall(frames.lane_request("0.1.0", os.fsencode(folder), 0, "", [], words))
+    while ending.status()["answering"] != 1:
+        pass
+    ending.send(frames.CONTROL, b"stop")
+    assert ending.next()[0] == frames.STATE
+    return asking
+
+
+def test_who_is_being_answered_when_another_daemon_is_to_take_over_has_the_whole_answer(
+    daemon: Any, folder: Path, tmp_path: Path
+) -> None:
+    asking = ask_and_stop(daemon, tmp_path, b"hold")
+    while (folder / "runwised.sock").exists():
+        assert daemon.process.poll() is None
+    (tmp_path / "go").touch()
+    assert [kind for kind, _ in asking.rest()] == [frames.OUT, frames.EXIT]
+    assert daemon.ended() == 0
+
+
+def test_an_answer_that_does_not_come_does_not_keep_it(daemon: Any, tmp_path: Path) -> None:
+    asking = ask_and_stop(daemon, tmp_path, b"hold")
+    assert daemon.ended() == 0
+    assert asking.rest() == []
 
 
 @pytest.mark.parametrize(("state", "status"), [(b"block", 0), (b"wedge", -signal.SIGALRM)])
