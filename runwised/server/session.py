@@ -47,6 +47,10 @@ class Session:
         self._gone = False
         self._sign: Callable[[], bytes] = _alive
         """What gives the payload of the next sign of life."""
+        self._pause = anyio.CancelScope()
+        """Ends with the next sign of life."""
+        self._is_due = False
+        """Whether that is to come at once."""
 
     async def run(self) -> None:
         """Serve it. Raises nothing; does not close the wire."""
@@ -98,13 +102,14 @@ class Session:
     async def _watch(self, answering: anyio.CancelScope) -> None:
         """See the other side go away, and show it that we are here."""
         while not self._gone:
-            with anyio.move_on_after(self._limits.alive_seconds):
+            with anyio.move_on_after(0 if self._is_due else self._limits.alive_seconds) as self._pause:
                 if len(self._ahead) >= frames.REQUEST_CAP:
                     await anyio.sleep_forever()
                 data = await self._wire.receive()
                 self._gone = not data
                 self._ahead += data
                 continue
+            self._is_due = False
             try:
                 await self._send(frames.ALIVE, self._sign())
             except Gone:
@@ -112,7 +117,9 @@ class Session:
         answering.cancel()
 
     def _say(self, payload: Callable[[], bytes]) -> None:
-        self._sign = payload
+        """Have the next sign of life say more, and at once: from here on the question can be gone on with elsewhere."""
+        self._sign, self._is_due = payload, True
+        self._pause.cancel()
 
     async def _send(self, kind: int, payload: bytes) -> None:
         await self._wire.send(frames.encode(kind, payload), self._limits.stall_seconds)

@@ -41,7 +41,6 @@ class Echo:
         self.wedged = False
 
     async def ask(self, query: Query, look: Look, where: Where, say: Say) -> Written:
-        del say
         asked = query if isinstance(query, ListRuns) else ListRuns()
         reply = RunList(runs=[], total=asked.limit or 0)
         match asked.state:
@@ -49,6 +48,9 @@ class Echo:
                 raise ZeroDivisionError("on purpose")
             case "refuse":
                 raise RunwiseError(Kind.AMBIGUOUS, "two runs are called so", "runwise list")
+            case "say":
+                say(lambda: b"@c 9.0")
+                await self._wait()
             case "wait":
                 await self._wait()
             case "hold":

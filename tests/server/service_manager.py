@@ -53,6 +53,10 @@ class ServiceManager:
         self._daemon: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._serve)
 
+    def use(self, environ: dict[str, str]) -> None:
+        """From the next start on, in this environment."""
+        self._environ = environ
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

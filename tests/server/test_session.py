@@ -206,6 +206,17 @@ def test_whoever_waits_gets_signs_of_life(start: Callable[..., Any]) -> None:
     assert data.startswith(sign * 3)
 
 
+def test_a_question_that_waits_tells_at_once_how_it_is_gone_on_with(start: Callable[..., Any]) -> None:
+    daemon = start(limits={"alive_seconds": 3600})
+    peer = daemon.peer()
+    peer.socket.sendall(lane("list", "--state", "say"))
+    expected = frames.encode(frames.ALIVE, b"@c 9.0")
+    data = b""
+    while len(data) < len(expected):
+        data += peer.socket.recv(100)
+    assert data == expected
+
+
 @pytest.mark.parametrize("behind", [b"", frames.encode(frames.CONTROL, b"ping")])
 def test_the_work_for_a_client_that_leaves_is_abandoned(daemon: Any, behind: bytes) -> None:
     watching = daemon.peer()
