@@ -30,7 +30,7 @@ BROKEN_PIPE = 141
 CANNOT_WRITE = 74
 """EX_IOERR of sysexits.h."""
 _ALONE = ("daemon", "doctor", "init", "mcp", "skill", "status")
-"""What needs no daemon to be started."""
+"""What a daemon that hangs must not keep from its work, nor be started for."""
 INTERRUPTED = 130
 """What a shell reports for a program that SIGINT ended."""
 
@@ -56,7 +56,8 @@ def main() -> None:
 def answer(argv: list[str]) -> int:
     """Answer one command line on stdout, in the quickest way there is. Raises OSError when that cannot be written."""
     status, said = None, os.environ.get("_RUNWISE_AGAIN", "")
-    if not (said or os.environ.get("RUNWISE_NO_DAEMON") or "_RUNWISE_COMPLETE" in os.environ):
+    is_alone = os.environ.get("RUNWISE_NO_DAEMON") or (argv and argv[0] in _ALONE)
+    if not (said or is_alone or "_RUNWISE_COMPLETE" in os.environ):
         folder = runtime_folder()
         try:
             connection = _connect(folder)

@@ -38,6 +38,7 @@ def install(site: Path, version: str) -> Path:
     for package in ("runwised", "runwise_cli", "runwise_mcp", "protocol/runwise_protocol"):
         skipped = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, site / Path(package).name, ignore=skipped, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "systemd", site / "runwise_cli" / "systemd", dirs_exist_ok=True)
     told = site / "runwise_protocol" / "__init__.py"
     told.write_text(told.read_text().replace(f'"{__version__}"', f'"{version}"'))
     return site
