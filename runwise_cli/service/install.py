@@ -40,7 +40,20 @@ def install(*, show: bool, hardening: bool) -> Iterator[str]:
             write(file.path, file.text)
             yield f"{file.path}: written\n"
     if not show:
+        if any(file.path == units.hardening_path() for file in wanted):
+            _make_written_folders()
         yield from _started(running(), wanted[0].path, is_changed=any(changed for _, changed in changes))
+
+
+def _make_written_folders() -> None:
+    """They are let through as they are when the service starts; it cannot make them itself then."""
+    for folder in units.written_folders():
+        try:
+            Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunwiseError(
+                Kind.UNREADABLE, f"cannot make {folder}: {error.strerror}", f"mkdir -p {folder}"
+            ) from error
 
 
 def _replaceable(path: Path) -> str:

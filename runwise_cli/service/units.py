@@ -78,17 +78,25 @@ def socket_unit() -> str:
 
 def service_unit() -> str:
     """The daemon of this installation, with the folders of this environment."""
-    command = " ".join(_quoted(word).replace("$", "$$") for word in launch.daemon_command())
-    variables = [f"Environment={_quoted(f'{name}={value}')}" for name, value in variables_kept().items()]
-    return _with(shipped(SERVICE), "ExecStart", "\n".join([command, *variables]))
+    command = " ".join(_quoted(_escaped(word)).replace("$", "$$") for word in launch.daemon_command())
+    variables = {
+        "RUNWISE_RUNTIME_DIR": "%t/runwised",
+        **{name: _escaped(value) for name, value in variables_kept().items()},
+    }
+    lines = "\nEnvironment=".join(_quoted(f"{name}={value}") for name, value in variables.items())
+    return _with(_with(shipped(SERVICE), "ExecStart", command), "Environment", lines)
 
 
 def hardening_drop_in() -> str:
     """The drop-in, with the folders of this environment."""
-    written = [cache_folder(), state_folder()]
-    if os.environ.get("RUNWISE_RUNTIME_DIR"):
-        written.append(runtime_folder())
-    return _with(shipped(HARDENING), "ReadWritePaths", " ".join(_quoted(f"-{path}") for path in written))
+    runtime = _quoted(_escaped(f"-{runtime_folder()}")) if os.environ.get("RUNWISE_RUNTIME_DIR") else "-%t/runwised"
+    written = [runtime, *(_quoted(_escaped(f"-{path}")) for path in written_folders())]
+    return _with(shipped(HARDENING), "ReadWritePaths", " ".join(written))
+
+
+def written_folders() -> list[str]:
+    """Where the daemon writes, beside its runtime folder."""
+    return [cache_folder(), state_folder()]
 
 
 def plist() -> str:
@@ -134,10 +142,10 @@ def _with(text: str, name: str, value: str) -> str:
 
 def _quoted(word: str) -> str:
     """As systemd.syntax(7) has it; plain words stay as they are."""
-    if re.fullmatch(r"[\w@+=:,./-]+", word):
+    if re.fullmatch(r"[\w@+=:,./%-]+", word):
         return word
     inner = word.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{_escaped(inner)}"'
+    return f'"{inner}"'
 
 
 def _escaped(text: str) -> str:

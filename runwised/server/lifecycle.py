@@ -151,6 +151,9 @@ def live(
         make_folder(plan.folder)
     except UnsafeFolder as unsafe:
         raise RunwiseError(Kind.UNREACHABLE, str(unsafe), unsafe.hint) from unsafe
+    except OSError as error:
+        elsewhere = "export RUNWISE_RUNTIME_DIR=/a/folder/of/yours"
+        raise RunwiseError(Kind.UNREACHABLE, f"{plan.folder}: {error.strerror}", elsewhere) from error
     signals.hold()
     _take_descriptors()
     notifier = Notifier.of(os.environ)

@@ -128,7 +128,7 @@ def test_folders_of_ones_own_are_handed_on_with_what_is_odd_in_their_names(user:
     assert f'\nEnvironment="RUNWISE_CACHE_DIR={escaped}"\n' in unit
     assert f"\nEnvironment=RUNWISE_STATE_DIR={user.home}/st/runwised\n" in unit
     drop_in = (user.units / "runwised.service.d" / "hardening.conf").read_text()
-    assert f'\nReadWritePaths="-{escaped}" -{user.home}/st/runwised\n' in drop_in
+    assert f'\nReadWritePaths=-%t/runwised "-{escaped}" -{user.home}/st/runwised\n' in drop_in
 
 
 def test_the_socket_is_where_clients_look_for_it(user: Any) -> None:

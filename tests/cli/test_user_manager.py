@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "runwised" / "demo"
 SYSTEMD = next((path for path in ("/lib/systemd/systemd", "/usr/lib/systemd/systemd") if Path(path).exists()), "")
 DEADLINE_SECONDS = 60
+INITIALIZE = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
 START = f"""
 mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && exec {SYSTEMD} --user --log-target=console
 """
@@ -209,3 +211,57 @@ def test_it_is_shut_off_as_the_unit_says(session: Session) -> None:
     assert "\nUmask:\t0077\n" in status
     assert oct((user.session / "runwised").stat().st_mode & 0o777) == "0o700"
     assert oct((user.session / "runwised" / "runwised.sock").stat().st_mode & 0o777) == "0o600"
+
+
+def test_a_coding_agents_session_is_served_by_it(session: Session) -> None:
+    """The SDK is loaded late, by a process that can no longer do everything."""
+    user = session.user
+    user.run("daemon", "install")
+    asked = [
+        {"id": 1, "method": "initialize", "params": INITIALIZE},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": {"name": "list_runs", "arguments": {}}},
+    ]
+    told = subprocess.run(
+        [sys.executable, "-m", "runwise_mcp"],
+        input="".join(json.dumps({"jsonrpc": "2.0", **each}) + "\n" for each in asked),
+        cwd=DEMO,
+        env=user.environ,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+    assert told.stderr == ""
+    answer = next(line for line in map(json.loads, told.stdout.splitlines()) if line.get("id") == 2)
+    assert answer["result"]["content"][0]["text"].startswith("6 runs; ")
+
+
+def test_shut_off_further_it_works_too(session: Session) -> None:
+    """But for what this machine cannot do at all, and /tmp, where the tests live."""
+    user = session.user
+    project = shutil.copytree(DEMO, user.home / "demo")
+    installed = user.run("daemon", "install", "--hardening")
+    drop_in = user.units / "runwised.service.d" / "hardening.conf"
+    assert f"{drop_in}: written\n" in installed.stdout
+    names = re.findall(r"(?m)^(\w+)=yes$", drop_in.read_text())
+    assert len(names) >= 8
+    probe = ("systemd-run", "--user", "--wait", "--quiet", "--property")
+    impossible = [name for name in names if user.shell(*probe, f"{name}=yes", "true").returncode]
+    if len(impossible) > len(names) // 2:
+        pytest.skip("services can hardly be shut off here")
+    off = "".join(f"{name}=no\n" for name in {*impossible, "PrivateTmp"})
+    drop_in.with_name("zz.conf").write_text(f"[Service]\n{off}")
+    session.systemctl("daemon-reload")
+    told = user.run("list", cwd=project)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.startswith("6 runs; ")
+    assert session.state("runwised.service", "MainPID") == str(pid_of(user))
+    assert session.state("runwised.service", "ProtectHome") == "read-only"
+    assert user.run("tag", "gpt-wide", "good", cwd=project).returncode == 0
+    assert user.run("stats", "gpt-wide", cwd=project).returncode == 0
+    assert user.run("daemon", "stop").returncode == 0
+    assert list((user.home / ".cache" / "runwised" / "runs").rglob("*.rwx"))
+    assert user.run("daemon", "uninstall").returncode == 0
+    kept = [path for path in user.files() if path.startswith(".config")]
+    assert kept == [".config/systemd/user/runwised.service.d/zz.conf"]
