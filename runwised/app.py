@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ from runwise_protocol.paths import cache_folder, runtime_folder, state_folder
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.checks import checks
 from runwised.catalog.forgetting import forget_everything
+from runwised.catalog.pruning import LIMITS, Limits
 from runwised.mcp_host import McpHost
 from runwised.server import lifecycle, logs
 from runwised.server.answers import Answers
@@ -70,8 +72,29 @@ def _read_options(given: argparse.Namespace) -> Options:
 
 
 def _engine() -> Engine:
+    # What is held of runs has no cycles and stays: to go through it again and again would cost more than answers.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     cache = Path(cache_folder())
-    return Answers(Catalog(cache, Path(state_folder())), cache)
+    return Answers(Catalog(cache, Path(state_folder()), limits=_limits()), cache)
+
+
+def _limits() -> Limits:
+    """What the cache may keep. Raises RunwiseError."""
+    most = _number("RUNWISE_CACHE_GIB", LIMITS.most_bytes / 2**30)
+    return Limits(int(most * 2**30), _number("RUNWISE_CACHE_DAYS", LIMITS.grace_seconds / 86_400) * 86_400)
+
+
+def _number(name: str, default: float) -> float:
+    """A setting of the environment. Raises RunwiseError."""
+    asked = os.environ.get(name) or str(default)
+    try:
+        number = float(asked)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise RunwiseError(Kind.USAGE, f"{name} is {asked!r}, expected a number", f"export {name}={default:g}")
+    return number
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,6 +19,8 @@ MARK = "Written by `runwise daemon install"
 SOCKET, SERVICE = "runwised.socket", "runwised.service"
 HARDENING = "hardening.conf"
 LABEL = "local.runwised"
+_LIMITS = ("RUNWISE_CACHE_GIB", "RUNWISE_CACHE_DAYS")
+"""What the daemon's cache may keep."""
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -127,6 +129,7 @@ def variables_kept() -> dict[str, str]:
     }
     if os.environ.get("RUNWISE_RUNTIME_DIR"):
         kept["RUNWISE_RUNTIME_DIR"] = runtime_folder()
+    kept |= {name: os.environ[name] for name in _LIMITS if name in os.environ}
     if "PYTHONPATH" in os.environ:
         kept["PYTHONPATH"] = launch.environment(os.environ)["PYTHONPATH"]
     for name, value in kept.items():

@@ -6,10 +6,11 @@ import logging
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.to_thread
@@ -27,11 +28,12 @@ from runwised.catalog.named import locate_named
 from runwised.catalog.pace import Pace
 from runwised.catalog.place import Place, Settings, Settled, locate
 from runwised.catalog.processes import Holders
+from runwised.catalog.pruning import LIMITS, Limits, prune
 from runwised.catalog.run import Run
 from runwised.catalog.saving import Saving
 from runwised.catalog.stores import close_idle_stores, close_stores
 from runwised.catalog.watch import CALM, MOST_FOLDERS, QUICK, Beat, follow
-from runwised.index.view import Annotation
+from runwised.index.kept import Annotation
 
 _log = logging.getLogger(__name__)
 
@@ -43,10 +45,17 @@ AGAIN_SECONDS = 0.15
 """The same for later looks."""
 LEAST_SECONDS = 0.02
 """The same for one of many projects."""
+ABREAST = 8
+"""Of many projects, so many are looked at at once."""
+GLIMPSE_SECONDS = 0.75
+"""What finding the runs of those projects may take for which there was no time: nothing is read of them."""
 BACKGROUND_SECONDS = 0.01
 """What the background reads at once; a question waits no longer than that."""
 INDEXED_SECONDS = 60.0
 TIDY_SECONDS = 5.0
+PRUNE_SECONDS = 86_400.0
+PACK_SECONDS = 0.5
+"""What putting runs that are over into the manifest of a project may take at once."""
 FORGET_SECONDS = 3600.0
 """A project nobody asked about for this long is not kept warm any more."""
 MOST_NAMED = 32
@@ -57,6 +66,10 @@ LINGER_SECONDS = 30.0
 """Who waited once soon waits again: to watch otherwise costs more than to go on."""
 REST = 20
 """The background rests this many times as long as a look took."""
+
+
+_Numbered: TypeAlias = tuple[int, tuple[Settled, Holdings]]
+"""A project's place in a list, and what is held of it."""
 
 
 class Catalog:
@@ -70,7 +83,9 @@ class Catalog:
         clock: Callable[[], float] = time.time,
         workers: int | None = None,
         inline_bytes: int = INLINE_BYTES,
+        limits: Limits = LIMITS,
     ) -> None:
+        self._limits = limits
         self._clock = clock
         self._state = state
         self._known = KnownProjects(state)
@@ -134,25 +149,39 @@ class Catalog:
         settled, silent = await self._known.places(self._settings, VIEW_SECONDS)
         held = [(found, self._hold(found)) for found in settled]
         held.sort(key=lambda pair: pair[1].was_looked_at)
-        deadline = time.monotonic() + VIEW_SECONDS
-        seen: list[Project] = []
-        late: list[Project] = []
-        for at, (found, holdings) in enumerate(held):
-            left = deadline - time.monotonic()
-            if left > 0:
-                seen.append(await self._look(found, max(left / (len(held) - at), LEAST_SECONDS), 0.0))
-            elif holdings.was_looked_at:
-                late.append(holdings.project())
+        rest = deque(enumerate(held))
+        looked = await self._look_at_all(rest, time.monotonic() + VIEW_SECONDS)
+        late = [holdings.project() for _, (_, holdings) in rest if holdings.was_looked_at]
+        deadline = time.monotonic() + GLIMPSE_SECONDS
+        for at, (found, holdings) in rest:
+            if not holdings.was_looked_at and time.monotonic() < deadline:
+                looked[at] = await self._look(found, 0.0, 0.0)
+        seen = [looked[at] for at in sorted(looked)]
         self._stir.set()
         unseen = len(settled) + silent - len(seen) - len(late)
         return Everything((*seen, *late), len(late), unseen, self._clock())
+
+    async def _look_at_all(self, rest: deque[_Numbered], deadline: float) -> dict[int, Project]:
+        """Look at several projects at once, as most of it is waiting; those that the time did not allow are left."""
+        looked: dict[int, Project] = {}
+
+        async def go_on() -> None:
+            while rest and (left := deadline - time.monotonic()) > 0:
+                share = left * ABREAST / (len(rest) + ABREAST)
+                at, (found, _) = rest.popleft()
+                looked[at] = await self._look(found, max(share, LEAST_SECONDS), 0.0)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(ABREAST):
+                tasks.start_soon(go_on)
+        return looked
 
     async def annotate(self, project: Project, run_id: str, change: Callable[[Annotation], Annotation]) -> Project:
         """Change what the user says of a run, and give the project with it. Raises NotKept, and what `change` does."""
         run = next(run for run in project.runs if run.id == run_id)
         overlay = project.holdings.overlay
         try:
-            said = await anyio.to_thread.run_sync(overlay.edit, run_id, run.own_id, change)
+            said = await anyio.to_thread.run_sync(overlay.edit, run_id, run.own_id, change, project.holdings.origins)
         except OSError as error:
             raise NotKept(f"cannot write {overlay.path}: {error.strerror or error}") from error
         overlay.refresh()
@@ -280,6 +309,8 @@ class Catalog:
     async def close(self) -> None:
         """Save what is worth saving, and give all files back."""
         await self._saving.tidy(self._runs(), at_once=True)
+        for holdings in self._projects.values():
+            await holdings.pack(PACK_SECONDS)
         self._growth.store.close()
         self._ledger.close()
         await anyio.to_thread.run_sync(close_stores)
@@ -316,6 +347,7 @@ class Catalog:
             for place, holdings in list(self._projects.items()):
                 if time.monotonic() - holdings.asked_at > FORGET_SECONDS and not holdings.changes.any:
                     await self._saving.tidy(holdings.runs, at_once=True)
+                    await holdings.pack(PACK_SECONDS)
                     self._projects.pop(place)
                     continue
                 await holdings.refresh(BACKGROUND_SECONDS, slices=1 if holdings.changes.any else SLICES)
@@ -326,10 +358,16 @@ class Catalog:
             await anyio.sleep((time.perf_counter() - started) * REST)
 
     async def _tidy(self) -> None:
-        await anyio.to_thread.run_sync(self._growth.store.prune)
+        pruned_at = -math.inf
         while True:
+            if (folder := self._growth.store.folder) and time.monotonic() - pruned_at > PRUNE_SECONDS:
+                pruned_at = time.monotonic()
+                await anyio.to_thread.run_sync(prune, folder, self._limits)
             await anyio.sleep(TIDY_SECONDS)
             await self._saving.tidy(self._runs())
+            for holdings in list(self._projects.values()):
+                await holdings.pack(PACK_SECONDS)
+            self._growth.awake.tidy()
             await anyio.to_thread.run_sync(close_idle_stores)
 
     async def _follow(self) -> None:

@@ -44,6 +44,10 @@ class Found(NamedTuple):
         """What it is known by."""
         return f"{self.path}#{self.store_key}" if self.store_key else self.path or self.folder
 
+    def is_same_log(self, other: Found) -> bool:
+        """Whether the other, of the same key, is this log, whatever its run is called now."""
+        return (self.folder, self.format) == (other.folder, other.format)
+
 
 class _Folder:
     """One folder as it was last read: the runs in it, and the folders where more may be."""

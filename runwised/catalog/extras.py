@@ -28,31 +28,35 @@ class Extras:
     """The side files of one run folder, each read when it is asked for."""
 
     def __init__(self, folder: str) -> None:
-        nothing: dict[str, Any] = {}
-        self._config = _SideFile(folder, "config.yaml", parse_config, nothing)
-        self._summary = _SideFile(folder, "wandb-summary.json", parse_summary, nothing)
-        self._metadata = _SideFile(folder, "wandb-metadata.json", parse_metadata, NO_METADATA)
-        self._packages = _SideFile(folder, "requirements.txt", parse_requirements, nothing)
+        self._folder = folder
+        self._files: dict[str, _SideFile[Any]] = {}
 
     @property
     def config(self) -> Mapping[str, Any]:
         """``config.yaml``."""
-        return self._config.read()
+        return self._read("config.yaml", parse_config, {})
 
     @property
     def summary(self) -> Mapping[str, Any]:
         """``wandb-summary.json``."""
-        return self._summary.read()
+        return self._read("wandb-summary.json", parse_summary, {})
 
     @property
     def metadata(self) -> Metadata:
         """``wandb-metadata.json``."""
-        return self._metadata.read()
+        return self._read("wandb-metadata.json", parse_metadata, NO_METADATA)
 
     @property
     def packages(self) -> Mapping[str, str]:
         """``requirements.txt``."""
-        return self._packages.read()
+        return self._read("requirements.txt", parse_requirements, {})
+
+    def _read(self, name: str, parse: Callable[[bytes], T], nothing: T) -> T:
+        file = self._files.get(name)
+        if file is None:
+            file = self._files[name] = _SideFile(self._folder, name, parse, nothing)
+        found: T = file.read()
+        return found
 
 
 class SideConfigs:

@@ -10,9 +10,9 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from runwised.catalog.awake import Awake
 from runwised.catalog.feeds import Log, SourceChangedError
 from runwised.catalog.ingest import Ingest, Result
-from runwised.catalog.memory import Memory, note_path
 from runwised.catalog.pace import Pace
 from runwised.catalog.run import Run
 from runwised.catalog.slot import IndexSlot
@@ -40,6 +40,7 @@ class Growth:
 
     def __init__(self, cache: Path | None, workers: int, inline_bytes: int, owe: Callable[[Run], None]) -> None:
         self.store = Store(cache)
+        self.awake = Awake()
         self.ingest = Ingest(workers, self.sidecar_path, self._finish)
         self.read_bytes = 0
         """Bytes of sources read, here and by workers."""
@@ -119,7 +120,7 @@ class Growth:
         """Read all that is new, here; False when it turned out that the run must be read from its start."""
         slot = run.slot
         slot.logs = run.logs
-        self._remember(run)
+        self._path(run)
         try:
             if slot.warm is None:
                 warm = await anyio.to_thread.run_sync(_read_apart, slot, run.size)
@@ -165,13 +166,15 @@ class Growth:
         self.ingest.drop(run)
 
     def _path(self, run: Run) -> str:
-        first = run.parts[0].found
-        return self.store.path(first.folder, first.run_id)
+        """Where a run's sidecar is; from then on the run knows, and with it where its note is."""
+        if not run.slot.place:
+            first = run.parts[0].found
+            run.slot.place = self.store.path(first.folder, first.run_id)
+        return run.slot.place
 
     async def _restore(self, run: Run) -> None:
         run.is_restored = True
         path = self._path(run)
-        self._remember(run)
         if not os.path.exists(path):
             return
         run.slot.logs = run.logs
@@ -184,11 +187,6 @@ class Growth:
             return
         self.restored += 1
         run.learn(run.slot.stamped)
-
-    def _remember(self, run: Run) -> None:
-        """Have the run know where its note is; what it keeps in memory is not touched."""
-        if not run.slot.memory.path and (path := self._path(run)):
-            run.slot.memory = Memory(note_path(path))
 
     def _load(self, slot: IndexSlot, path: str) -> None:
         slot.put_file(self.store.open(path))
@@ -212,7 +210,6 @@ class Growth:
 
     def _take(self, run: Run, sidecar: bytes) -> None:
         run.slot.logs = run.logs
-        self._remember(run)
         try:
             run.slot.put_file(self.store.keep([sidecar]) if sidecar else self.store.open(self._path(run)))
         except (OSError, SidecarDamaged, SidecarVersion) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import anyio
@@ -19,12 +19,13 @@ from runwised.catalog.loose import Looked
 from runwised.catalog.pace import Pace
 from runwised.catalog.place import Place, Settled
 from runwised.catalog.processes import Holders, lives
+from runwised.catalog.resting import Resting
 from runwised.catalog.run import Run
 from runwised.catalog.segment import Segment
 from runwised.catalog.signs import Signs
 from runwised.formats import choose
 from runwised.formats.record import NO_HINTS, Hints
-from runwised.index.view import Mark, Past
+from runwised.index.kept import Mark, Past
 from runwised.settings import RunwiseConfig
 
 SWEEP_SECONDS = 10.0
@@ -109,6 +110,7 @@ class Holdings:
         self._refreshed_from = 0.0
         """When the last look at all logs began, on the monotonic clock."""
         self._hints = NO_HINTS
+        self._resting = Resting(growth.store, growth.awake, "" if place.only else place.root)
 
     @property
     def was_looked_at(self) -> bool:
@@ -132,13 +134,12 @@ class Holdings:
             self._open[run] = None
 
     def alive(self) -> list[Run]:
-        """The runs about which something may still change without a change of their files: those that go on, above
-        all."""
+        """The runs of which something may still change though their files do not: above all those that go on."""
         return list(self._open)
 
     def project(self) -> Project:
         """The runs as they are, for one question."""
-        self.overlay.refresh()
+        self.overlay.refresh(len(self.runs), self.origins)
         unindexed = sum(1 for run in self._open if not run.slot.filled and run.size and not run.trouble)
         self.runs = tuple(sorted(self.runs, key=lambda run: -run.newest.started))
         return Project(
@@ -150,6 +151,10 @@ class Holdings:
             notes=tuple(self.notes()),
             holdings=self,
         )
+
+    def origins(self, ids: Collection[str]) -> dict[str, str]:
+        """See `annotations.Origins`."""
+        return {run.id: run.origin for run in self.runs if run.id in ids or run.own_id in ids}
 
     def _is_told(self, run: Run) -> bool:
         """Whether questions see it."""
@@ -181,7 +186,7 @@ class Holdings:
         """One line each for what is unusual."""
         errors = [run.trouble for run in self._open if run.trouble]
         notes = [*self.settings.notes, *self._discovery.notes, *errors[:MOST_NOTES]]
-        notes += [self.overlay.trouble] if self.overlay.trouble else []
+        notes += [told for told in (self.overlay.trouble, self.overlay.news) if told]
         if len(errors) > MOST_NOTES:
             notes.append(f"{len(errors) - MOST_NOTES} more runs cannot be read")
         if self._growth.store.note:
@@ -246,13 +251,13 @@ class Holdings:
         due = sorted(self._due if runs is None else runs, key=lambda run: not run.slot.filled)
         before: dict[Run, list[object]] = {}
         for start in range(0, len(due), AT_ONCE):
+            if pace.spent():
+                break
             some = due[start : start + AT_ONCE]
             before.update((run, _order(run)) for run in some)
             async with anyio.create_task_group() as tasks:
                 for run in some:
                     tasks.start_soon(self._bring_up_one, run, pace, share)
-            if pace.spent():
-                break
         self._open.update(dict.fromkeys(before))
         if any(_order(run) != order for run, order in before.items()):
             self._regroup()
@@ -275,9 +280,12 @@ class Holdings:
         found = self._discovery.look(deep=deep)
         if deep:
             self._swept_at = time.monotonic()
+        is_first = not self._segments
         if found is not self._found:
             await self._match(found, now, pace)
         self.looked_at = time.monotonic()
+        if is_first:  # all of them have just been looked at
+            return
         self._turn = (self._turn + 1) % slices
         for run in [run for at, run in enumerate(self.runs) if at % slices == self._turn or run in self._open]:
             if run.look(now) or run.is_due_again:
@@ -306,23 +314,37 @@ class Holdings:
         """Have a segment for each log; where several may be one run, look into them to tell."""
         self._found = found
         by_key = {log.key: log for log in found}
-        kept = {
-            key: old for key, old in self._segments.items() if key in by_key and _is_same_log(old.found, by_key[key])
-        }
+        kept = {key: old for key, old in self._segments.items() if key in by_key and by_key[key].is_same_log(old.found)}
         renamed = [segment for key, segment in kept.items() if segment.found != by_key[key]]
         for segment in renamed:
             segment.found = by_key[segment.found.key]
         new = {key: Segment(log) for key, log in by_key.items() if key not in kept}
         if not new and not renamed and len(kept) == len(self._segments):
             return
+        is_first = not self._segments
         self._segments = kept | new
         for segment in new.values():
             segment.look(now)
             await pace.breathe()
+        if is_first:
+            await self._resting.introduce(new.values())
         for segment in may_be_several(self._segments.values()):
             if segment.said_start is None and not pace.spent():
                 await segment.read_probe()
         self._regroup()
+        if is_first:
+            self._put_to_rest()
+
+    def _put_to_rest(self) -> None:
+        """Runs that are as the manifest has them need not be looked into."""
+        for run in [run for run in self._due if self._resting.put_to_rest(run)]:
+            del self._due[run]
+            self._growth.restored += 1
+        self._resting.forget()
+
+    async def pack(self, seconds: float) -> None:
+        """Put runs that are over since into the manifest."""
+        await self._resting.pack(self.runs, Pace(seconds))
 
     def _regroup(self) -> None:
         """Make, change and drop runs until they are what the segments say."""
@@ -344,9 +366,9 @@ class Holdings:
             self._tell(run)
 
     def _run(self, parts: list[Segment], known: Run | None) -> Run:
-        if known is not None and known.parts == parts:
+        if known is not None and known.parts == tuple(parts):
             return known
-        run = Run(self.place.root, parts, Signs(self._holders))
+        run = Run(self.place.root, parts, Signs(self._holders), self._growth.awake)
         run.overlay = self.overlay
         run.take_hints(self._hints)
         if known is not None:
@@ -364,13 +386,10 @@ class Holdings:
             if (run.current.state, run.current.pid) != (before.state, before.pid):  # one without data may die, too
                 self._tell(run)
             await pace.breathe()
-        self._open = {run: None for run in self._open if not run.is_over}
+        for run in [run for run in self._open if run.is_over]:
+            del self._open[run]
+            self._growth.awake.rest(run.slot)
         self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")
-
-
-def _is_same_log(one: Found, other: Found) -> bool:
-    """Whether what was found is the same log, whatever its run is called now."""
-    return (one.folder, one.format) == (other.folder, other.format)
 
 
 def _recognise(name: str, head: bytes) -> str:

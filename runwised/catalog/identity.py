@@ -13,6 +13,10 @@ PROOF_BYTES = 4096
 """How much is hashed: at most this much of the head, and as much just before the offset that was read up to."""
 
 
+_devices: dict[int, int] = {}
+"""Every device that was met, once: of ten thousand files nearly all lie on one."""
+
+
 class Seen(NamedTuple):
     """What one stat of a source tells."""
 
@@ -56,7 +60,13 @@ def look(path: str) -> Seen | None:
 
 def seen(found: os.stat_result) -> Seen:
     """The part of a stat that tells files apart."""
-    return Seen(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return Seen(
+        _devices.setdefault(found.st_dev, found.st_dev),
+        found.st_ino,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    )
 
 
 def identify(descriptor: int, path: str, offset: int) -> Fingerprint:

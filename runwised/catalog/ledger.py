@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from runwised.index.view import Mark, Past
+from runwised.index.kept import Mark, Past
 
 MAGIC = b"runwise ledger 1\n"
 MOST_BYTES = 4 << 20

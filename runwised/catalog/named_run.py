@@ -4,36 +4,44 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from runwised.catalog.annotations import NO_OVERLAY
+from runwised.catalog.awake import Awake, remembered
 from runwised.catalog.extras import Extras, fill
 from runwised.catalog.segment import Segment, Told, merge
 from runwised.catalog.tracked import TrackedRun
 from runwised.formats.record import Identity
-from runwised.index.view import Annotation
-
-REMEMBERED = ("id", "created", "_is_wandb", "_is_old", "_identity", "_said_config", "_is_folder")
-"""What is worked out once for all questions until something changes: of a thousand runs each is asked many times."""
+from runwised.index.kept import Annotation
 
 
 class NamedRun(TrackedRun):
     """See `runwised.index.view.RunView` for what the properties of that name say."""
 
-    def __init__(self, segments: Sequence[Segment]) -> None:
-        super().__init__(segments)
-        self._label = ""
+    __slots__ = ("_name", "label", "overlay")
+
+    def __init__(self, segments: Sequence[Segment], awake: Awake) -> None:
+        super().__init__(segments, awake)
+        self._name: str | None = None
+        """What it says it is called; kept at rest as well: to tell a run from others all names are asked for."""
+        self.label = ""
+        """What it goes by where its own id is not unique in the project; else empty."""
         self.overlay = NO_OVERLAY
         """What the user says of the project's runs."""
-        self._extras = Extras(self.parts[-1].found.folder)
-        self._told: Told | None = None
 
     def changed(self) -> None:
         """As `TrackedRun`."""
-        self._told = None
-        for name in REMEMBERED:
-            self.__dict__.pop(name, None)
+        self.slot.forget()
+        self._name = None
+
+    @property
+    def memo(self) -> dict[str, Any]:
+        """What was worked out of its index and the files beside it; see `remembered`."""
+        return self.slot.memo
+
+    @remembered
+    def _extras(self) -> Extras:
+        return Extras(self.parts[-1].found.folder)
 
     @property
     def indexed(self) -> bool:
@@ -44,38 +52,26 @@ class NamedRun(TrackedRun):
     def _is_console(self) -> bool:
         return all(part.is_console for part in self.parts)
 
-    @cached_property
+    @remembered
     def _is_wandb(self) -> bool:
         return self.newest.format_name in ("", "wandb") or self._is_old
 
-    @cached_property
+    @remembered
     def _is_old(self) -> bool:
         """Whether it was written before 0.10, when the files beside the log said what now stands in it."""
         return self.newest.format_name.startswith("wandb-")
 
-    @property
+    @remembered
     def told(self) -> Told:
         """What the probes say."""
-        if self._told is None:
-            self._told = merge(self.parts)
-        return self._told
+        return merge(self.parts)
 
-    @cached_property
+    @remembered
     def _identity(self) -> Identity:
         said = self.slot.ask(lambda index: index.identity) if self.indexed else self.told.identity
         return fill(said, self._extras.metadata.identity) if self._is_old else said
 
     @property
-    def label(self) -> str:
-        """What it goes by where its own id is not unique in the project; else empty."""
-        return self._label
-
-    @label.setter
-    def label(self, label: str) -> None:
-        self._label = label
-        self.__dict__.pop("id", None)
-
-    @cached_property
     def id(self) -> str:
         """See `RunView`."""
         return self.label or self.own_id
@@ -88,7 +84,9 @@ class NamedRun(TrackedRun):
     @property
     def name(self) -> str:
         """See `RunView`."""
-        return self._identity.name or self.parts[0].found.title or self.id
+        if self._name is None:
+            self._name = self._identity.name or ""
+        return self._name or self.parts[0].found.title or self.id
 
     @property
     def project(self) -> str | None:

@@ -20,6 +20,8 @@ from runwised.index.view import Line
 class PrintingRun(NamedRun):
     """See `runwised.index.view.RunView` for what the properties of that name say."""
 
+    __slots__ = ()
+
     @property
     def console_end(self) -> int:
         """See `RunView`."""

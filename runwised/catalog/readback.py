@@ -125,14 +125,16 @@ def read_rows(slot: IndexSlot, start: int, stop: int) -> Iterator[tuple[int, Row
         return
     rows: dict[int, Row] = {}
     for number, row in read_records(slot, records):
-        left = _served(slot, row, _locate(slot, number)[0])
-        before = rows.get(row.step)
-        if before is not None:
-            time = max(row.time, before.time) if math.isfinite(before.time) else row.time
-            rows[row.step] = Row(row.step, time, {**before.values, **left})
-        elif left:
-            rows[row.step] = row._replace(values=left)
+        if left := _served(slot, row, _locate(slot, number)[0]):
+            put(rows, row._replace(values=left))
     yield from sorted(rows.items())
+
+
+def put(rows: dict[int, Row], row: Row) -> None:
+    """Add what is served of a record to the row of its step, whose time is the latest of them."""
+    before = rows.get(row.step, row)
+    time = max((time for time in (before.time, row.time) if math.isfinite(time)), default=math.nan)
+    rows[row.step] = Row(row.step, time, {**before.values, **row.values})
 
 
 def _served(slot: IndexSlot, row: Row, source: int) -> dict[str, Any]:

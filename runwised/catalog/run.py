@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from runwised.catalog.awake import Awake, remembered
 from runwised.catalog.companions import console_changed_at
 from runwised.catalog.extras import SideConfigs, last_values, old_exit, without_bookkeeping
+from runwised.catalog.manifest import Rested
 from runwised.catalog.memory import Memory
 from runwised.catalog.printing_run import PrintingRun
 from runwised.catalog.readback import read_records, read_rows
@@ -19,34 +20,100 @@ from runwised.catalog.segment import Segment
 from runwised.catalog.signs import LogSays, Signs
 from runwised.catalog.slot import HealedTable
 from runwised.catalog.stand_ins import find_stand_ins
+from runwised.catalog.store import SidecarFile
 from runwised.formats.record import Alert, Definition, Exit, Row
+from runwised.index.kept import Mark
 from runwised.index.metadata import SourceState
 from runwised.index.run_index import IndexedRun
-from runwised.index.view import Condition, Mark, Rewind, Source, Table
+from runwised.index.view import Condition, Rewind, Source, Table
 
 FOR_EVER = 1e300
+GOING_ON = frozenset({"running", "unknown", "empty"})
+"""States of runs of which more may come."""
 NOT_READ = Condition("unknown", "not read yet", None)
 
 
 class Run(PrintingRun):
     """See `runwised.index.view.RunView` for what the properties of that name say."""
 
-    def __init__(self, root: str, segments: Sequence[Segment], signs: Signs) -> None:
-        super().__init__(segments)
+    __slots__ = (
+        "__weakref__",
+        "_last",
+        "_linked",
+        "_links",
+        "_signs",
+        "current",
+        "history",
+        "root",
+        "system",
+        "was_packed",
+    )
+
+    def __init__(self, root: str, segments: Sequence[Segment], signs: Signs, awake: Awake) -> None:
+        super().__init__(segments, awake)
         self.root = root
         self.current = NOT_READ
         self._signs = signs
-        self._side: SideConfigs | None = None
-        self._linked: list[Segment] = []
+        self._linked: Sequence[Segment] = ()
+        self._links: Sequence[str] | None = None
+        self.was_packed = False
+        """Whether it was looked at for the manifest since it changed."""
         self._last: tuple[int | None, float | None] | None = None
-        self._history = HealedTable(self.slot, lambda index: index.history)
-        self._system = HealedTable(self.slot, lambda index: index.system)
+        self.history: Table = HealedTable(self.slot, _history)
+        """See `RunView`."""
+        self.system: Table = HealedTable(self.slot, _system)
+        """See `RunView`."""
 
     def changed(self) -> None:
         """Something it is read from, or its index, is not what it was."""
         super().changed()
-        self._last = None
+        self._last = self._links = None
+        self.was_packed = False
         self._signs.forget()
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether more may come of it."""
+        return self.current.state in GOING_ON
+
+    def rested(self) -> Rested | None:
+        """What must be known of it while nobody asks; None while it is not over, or not as its sidecar has it.
+
+        Raises OSError, SidecarDamaged and SidecarVersion.
+        """
+        file = self.slot.file
+        is_plain = not (self.trouble or self.is_held or self._linked or len(self.every) > len(self.parts))
+        if file is None or self.is_going_on or not is_plain or self.compare() != "same":
+            return None
+        sources, logs = list(self.slot.stamped), self.slot.logs
+        if len(sources) != len(self.parts) or file.signature is None:
+            return None
+        hints = [log.hints for log in logs]
+        return Rested(
+            file.path,
+            file.signature,
+            sources,
+            hints,
+            self.current,
+            self._signs.good_until,
+            self._identity.name or "",
+            *self._last_row,
+            [*self.links],
+        )
+
+    def rest_as(self, rested: Rested, file: SidecarFile) -> bool:
+        """Be as it was when that was known of it; its sources are the same. False where its settings are others now."""
+        logs = self.logs
+        if [log.hints for log in logs] != rested.hints:
+            return False
+        self.slot.put_rested(file, logs)
+        self.is_restored = True
+        self.current = rested.condition
+        self._signs.take(rested.condition, rested.good_until)
+        own = self.parts[0].said_id
+        self._name = own if rested.name == own else rested.name
+        self._last, self._links = (rested.last_step, rested.last_time), tuple(rested.links)
+        return True
 
     @property
     def is_over(self) -> bool:
@@ -118,7 +185,7 @@ class Run(PrintingRun):
                 self._last = self.told.step, self.told.time
         return self._last
 
-    @cached_property
+    @remembered
     def created(self) -> float | None:
         """See `RunView`."""
         said = self.slot.ask(lambda index: index.created) if self.indexed else self.told.created
@@ -158,25 +225,40 @@ class Run(PrintingRun):
             if part not in self.every
         ]
 
-    def find_stand_ins(self) -> list[Segment]:
+    def find_stand_ins(self) -> Sequence[Segment]:
         """As `TrackedRun`: the other views of a run that W&B wrote."""
         return self._linked or (find_stand_ins(self.newest.found) if self._is_wandb and not self._is_old else [])
 
     @property
-    def links(self) -> list[str]:
+    def links(self) -> Sequence[str]:
         """Absolute folders where its log says that other logs of it lie."""
-        home = os.path.dirname(os.path.dirname(self.newest.found.folder))
-        said = self.slot.ask(lambda index: [link for source in index.sources for link in source.links])
-        return [os.path.realpath(os.path.join(home, folder)) for folder in dict.fromkeys(said)]
+        if self._links is None:
+            home = os.path.dirname(os.path.dirname(self.newest.found.folder))
+            said = self.slot.ask(lambda index: [link for source in index.sources for link in source.links])
+            self._links = tuple(os.path.realpath(os.path.join(home, folder)) for folder in dict.fromkeys(said))
+        return self._links
 
     def take_linked(self, segments: Sequence[Segment]) -> None:
         """Have the logs its own log names for its own; they are read where that one has no rows."""
-        if self._linked != list(segments):
-            self._linked, self.stand_ins = list(segments), []
+        if self._linked != tuple(segments):
+            self._linked, self.stand_ins = tuple(segments), ()
 
     def _relative(self, path: str) -> str:
         below = self.root.rstrip(os.sep) + os.sep
         return path.removeprefix(below)
+
+    @property
+    def origin(self) -> str:
+        """See `annotations.Origins`: W&B's folders are named by start and id; of other logs the inode tells."""
+        path = self.parts[0].path
+        below = self._relative(path)
+        if below == path:
+            return ""
+        try:
+            return below if self._is_wandb else f"{below}#{os.stat(path).st_ino}"
+        except OSError:
+            # It is gone meanwhile, and not to be known again.
+            return ""
 
     @property
     def segments(self) -> int:
@@ -198,17 +280,19 @@ class Run(PrintingRun):
             return {**said, **self._beside()} if self._is_folder else said
         return said or without_bookkeeping(self._extras.config)
 
-    @cached_property
+    @remembered
     def _said_config(self) -> Mapping[str, Any]:
         return without_bookkeeping(self.slot.ask(lambda index: index.config) if self.indexed else self.told.config)
 
     def _beside(self) -> Mapping[str, Any]:
         """The configuration that lies beside its log, as it was when the run was last looked at."""
-        if self._side is None:
-            self._side = SideConfigs(self.parts[-1].found.folder)
         return self._side.read(self.looks)
 
-    @cached_property
+    @remembered
+    def _side(self) -> SideConfigs:
+        return SideConfigs(self.parts[-1].found.folder)
+
+    @remembered
     def _is_folder(self) -> bool:
         """Whether it bears the name of its folder: then what else lies there is its own."""
         found = self.parts[0].found
@@ -260,16 +344,6 @@ class Run(PrintingRun):
         """See `RunView`."""
         return self.slot.memory
 
-    @property
-    def history(self) -> Table:
-        """See `RunView`."""
-        return self._history
-
-    @property
-    def system(self) -> Table:
-        """See `RunView`."""
-        return self._system
-
     def rows(self, start: int, stop: int) -> Iterator[tuple[int, Row]]:
         """See `RunView`. Raises Unreadable."""
         return read_rows(self.slot, start, stop)
@@ -298,6 +372,14 @@ class Run(PrintingRun):
         return Mark(
             records, self.step, "running" if state == "empty" and pid else state, code, self.segments, self.console_end
         )
+
+
+def _history(index: IndexedRun) -> Table:
+    return index.history
+
+
+def _system(index: IndexedRun) -> Table:
+    return index.system
 
 
 def _final(exits: Sequence[Exit]) -> Exit | None:

@@ -31,8 +31,9 @@ class Saving:
             over = run.current.state != "running"
             if run.slot.warm is not None and not run.slot.is_saved and (at_once or over or self._is_due(run)):
                 await self._save(run)
-            if over:
+            if over and run.slot.warm is not None:
                 self._unload(run)
+                self._growth.awake.rest(run.slot)
             await self._save_kept(run)
             if over or at_once:
                 await self._save_note(run)

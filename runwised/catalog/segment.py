@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import anyio.to_thread
@@ -30,6 +30,11 @@ SHORTEST_BYTES = 7
 
 class Segment:
     """One start of a run's program, and the log it left."""
+
+    __slots__ = (
+        "_closed", "_format", "_named_start", "_probed", "_store", "asked", "error", "found", "grown_at", "hints",
+        "path", "probe", "run_id", "said_start", "seen",
+    )  # fmt: skip
 
     def __init__(self, found: Found) -> None:
         self.found = found
@@ -226,8 +231,12 @@ class Segment:
 
 def _epoch(named: str) -> float:
     """Epoch seconds of the local time in a folder's name; 0 where there is none."""
+    if len(named) != len("YYYYmmdd_HHMMSS"):
+        return 0.0
+    date, clock = (named[:4], named[4:6], named[6:8]), (named[9:11], named[11:13], named[13:])
     try:
-        return time.mktime(time.strptime(named, "%Y%m%d_%H%M%S"))
+        (year, month, day), (hour, minute, second) = map(int, date), map(int, clock)
+        return datetime(year, month, day, hour, minute, second).timestamp()
     except (ValueError, OverflowError):
         return 0.0
 

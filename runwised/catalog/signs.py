@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from typing import NamedTuple
 
@@ -23,7 +24,9 @@ UNREADABLE = Condition("unknown", "its log cannot be read", None)
 OUTLIVED_SECONDS = 5.0
 """Growth this long after a pid was found gone was not still on its way to the disk."""
 SILENT_AGAIN_SECONDS = 30.0
-"""How long the words "silent for 3 h" are good for."""
+"""How long the words "silent for 3 min" are good for, at least."""
+SILENT_SHARE = 0.01
+"""The same as a share of that time: nobody tells three hours from three hours and a minute."""
 
 
 class LogSays(NamedTuple):
@@ -45,6 +48,8 @@ class LogSays(NamedTuple):
 class Signs:
     """The condition of one run, worked out again only when it can have changed."""
 
+    __slots__ = ("_condition", "_gone_at", "_good_until", "_held_by", "_holders")
+
     def __init__(self, holders: Holders) -> None:
         self._holders = holders
         self._condition: Condition | None = None
@@ -57,6 +62,15 @@ class Signs:
     def forget(self) -> None:
         """Something changed: look again."""
         self._condition = None
+
+    def take(self, condition: Condition, good_until: float) -> None:
+        """What was worked out before, by another daemon maybe."""
+        self._condition, self._good_until = condition, good_until
+
+    @property
+    def good_until(self) -> float:
+        """When the condition that was worked out last is to be looked at again, epoch seconds."""
+        return self._good_until
 
     def is_good(self, now: float) -> bool:
         """Whether the condition that was worked out last still holds."""
@@ -73,7 +87,7 @@ class Signs:
             return UNREADABLE, now
         evidence = Evidence(now, says.empty, says.exit, says.preempting, tells_end=says.tells_end)
         if says.exit is not None and not says.exit.not_complete:
-            return judge(evidence), float("inf")
+            return judge(evidence), math.inf
         debug = read_debug_log(newest.found.folder)
         holder = self._holder(newest)
         self._held_by = holder or self._held_by
@@ -102,7 +116,9 @@ class Signs:
             return condition, now
         if condition.pid is not None:
             self._gone_at = self._gone_at or now
-        return condition, now + SILENT_AGAIN_SECONDS
+        signs = [says.last_time, newest.grown_at, newest.changed_at]
+        silent = now - max((sign for sign in signs if sign), default=now)
+        return condition, now + max(SILENT_AGAIN_SECONDS, silent * SILENT_SHARE)
 
     def _holder(self, newest: Segment) -> Holder | None:
         return self._holders.of(newest.seen.device, newest.seen.inode) if newest.seen else None

@@ -12,22 +12,25 @@ import socket
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol, TypeAlias
 from weakref import WeakSet
 
-from runwised.catalog.memory import SUFFIX as NOTE_SUFFIX
 from runwised.catalog.processes import lives
 
 SUFFIX = ".rwx"
+MANIFEST_SUFFIX = ".rwm"
 TEMPORARY = re.compile(r"\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-\d+\.tmp")
 STRAY_SECONDS = 86_400.0
 MOST_OPEN = 64
-MOST_BYTES = 10 << 30
 RETRY_SECONDS = (5.0, 600.0)
 """How long a failed write keeps further ones away: at first, and at most (it doubles)."""
 
 _numbers = itertools.count()
+
+Signature: TypeAlias = tuple[int, int, int, int]
+"""Device, inode, size in bytes, modification time in nanoseconds."""
 
 
 def write_file(path: str, parts: Iterable[bytes]) -> None:
@@ -70,15 +73,45 @@ def _host() -> str:
     return hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
 
 
+def _signature(found: os.stat_result) -> Signature:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def signature_at(path: str) -> Signature | None:
+    """Which file is there; None when there is none."""
+    try:
+        return _signature(os.stat(path, follow_symlinks=False))
+    except OSError:
+        return None
+
+
+class Head(Protocol):
+    """What a sidecar begins with."""
+
+    def read(self) -> bytes:
+        """Its bytes. Raises OSError."""
+
+
 class SidecarFile:
     """One sidecar, open for reading. It goes on reading the same file when another takes its name."""
 
-    def __init__(self, path: str, opened: Callable[[SidecarFile], None] | None = None) -> None:
+    __slots__ = ("_descriptor", "_opened", "head", "path", "signature", "size")
+
+    def __init__(
+        self,
+        path: str,
+        opened: Callable[[SidecarFile], None] | None = None,
+        signature: Signature | None = None,
+        head: Head | None = None,
+    ) -> None:
         self.path = path
         self._opened = opened
         self._descriptor = -1
-        self._signature: tuple[int, ...] | None = None
-        self.size = self._open()
+        self.signature = signature
+        """Which file it is; where that is known it is only opened when it is read."""
+        self.head = head
+        """What it begins with, where that stands in another file as well."""
+        self.size = self._open() if signature is None else signature[2]
 
     def read_at(self, offset: int, length: int) -> bytes:
         """The bytes there; fewer at the end of the file. Raises OSError."""
@@ -89,11 +122,11 @@ class SidecarFile:
     def _open(self) -> int:
         descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         found = os.fstat(descriptor)
-        signature = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-        if self._signature not in (None, signature):
+        signature = _signature(found)
+        if self.signature not in (None, signature):
             os.close(descriptor)
             raise FileNotFoundError(errno.ESTALE, "replaced by another", self.path)
-        self._descriptor, self._signature = descriptor, signature
+        self._descriptor, self.signature = descriptor, signature
         if self._opened is not None:
             self._opened(self)
         return found.st_size
@@ -128,6 +161,7 @@ class Store:
         self.folder = str(cache / "runs") if cache is not None else None
         self.note = ""
         self._open: OrderedDict[int, SidecarFile] = OrderedDict()
+        self._opened = self._note_open
         self._lock = threading.Lock()
         self._kept: WeakSet[MemoryFile] = WeakSet()
         self._retry_at = 0.0
@@ -178,7 +212,11 @@ class Store:
 
     def open(self, path: str) -> SidecarFile:
         """The sidecar there. Raises OSError."""
-        return SidecarFile(path, self._note_open)
+        return SidecarFile(path, self._opened)
+
+    def known(self, path: str, signature: Signature, head: Head | None) -> SidecarFile:
+        """The sidecar that was there, not opened before it is read."""
+        return SidecarFile(path, self._opened, signature, head)
 
     def _note_open(self, file: SidecarFile) -> None:
         with self._lock:
@@ -186,6 +224,10 @@ class Store:
             closing = [self._open.popitem(last=False)[1] for _ in range(len(self._open) - MOST_OPEN)]
         for each in closing:
             each.close()
+
+    def manifest_path(self, root: str) -> str:
+        """Where the manifest of the project at `root` lies; empty without a cache."""
+        return os.path.join(self.folder, _short_hash(root) + MANIFEST_SUFFIX) if self.folder is not None else ""
 
     def keep(self, parts: Iterable[bytes]) -> MemoryFile:
         """Hold a sidecar in memory."""
@@ -198,30 +240,10 @@ class Store:
         """What all sidecars held in memory take."""
         return sum(file.size for file in self._kept)
 
-    def prune(self) -> None:
-        """Remove the sidecars that were not opened or written for the longest time, beyond `MOST_BYTES` together."""
-        found = sorted(_sidecars(self.folder)) if self.folder is not None else []
-        total = sum(size for _, size, _ in found)
-        for _, size, path in found:
-            if total <= MOST_BYTES:
-                return
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-            total -= size
-
     def close(self) -> None:
         """Give all descriptors back."""
         while self._open:
             self._open.popitem()[1].close()
-
-
-def _sidecars(folder: str) -> Iterator[tuple[float, int, str]]:
-    """When each was last used, its size and its path."""
-    for parent, _, names in os.walk(folder):
-        for path in (os.path.join(parent, name) for name in names if name.endswith((SUFFIX, NOTE_SUFFIX))):
-            with contextlib.suppress(OSError):
-                found = os.stat(path)
-                yield max(found.st_atime, found.st_mtime), found.st_size, path
 
 
 def _remove_strays(folder: str) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
+from runwised.catalog.awake import Awake
 from runwised.catalog.feeds import Log, Stamped
 from runwised.catalog.identity import Fingerprint
 from runwised.catalog.segment import Segment
@@ -21,11 +22,16 @@ LONGEST_HOLD_SECONDS = 10.0
 class TrackedRun:
     """One logical run, as the files behind it change. `parts` are its segments, oldest first."""
 
-    def __init__(self, segments: Sequence[Segment]) -> None:
-        self.parts = list(segments)
-        self.stand_ins: list[Segment] = []
+    __slots__ = (
+        "_held_since", "_waits", "error", "failures", "hints", "is_dropped", "is_held", "is_locked", "is_restored",
+        "looks", "parts", "slot", "stand_ins",
+    )  # fmt: skip
+
+    def __init__(self, segments: Sequence[Segment], awake: Awake) -> None:
+        self.parts = tuple(segments)
+        self.stand_ins: Sequence[Segment] = ()
         """Sources that are read as well while those in `parts` hold no rows."""
-        self.slot = IndexSlot()
+        self.slot = IndexSlot(awake)
         self.hints = NO_HINTS
         self.is_restored = False
         """Its sidecar was looked for."""
@@ -60,7 +66,7 @@ class TrackedRun:
         """Whether a source that is not as the index knows it is one whose writer writes it anew as a whole."""
         known = {file.path: file for file in self.slot.fingerprints}
         rewritten = [part for part in self.every if part.is_rewritten and part.seen is not None]
-        return any(part.path not in known or _compare(part, known[part.path]) == "changed" for part in rewritten)
+        return any(part.path not in known or compare(part, known[part.path]) == "changed" for part in rewritten)
 
     @property
     def is_at_rest(self) -> bool:
@@ -89,7 +95,7 @@ class TrackedRun:
         return bool(heeding)
 
     @property
-    def every(self) -> list[Segment]:
+    def every(self) -> Sequence[Segment]:
         """All its sources in the order they are read: stand-ins last, once the index shows that they are needed."""
         if not self.slot.filled or self.slot.ask(self.has_rows):
             return self.parts
@@ -100,9 +106,9 @@ class TrackedRun:
                 part.look_again()
         return [*self.parts, *self.stand_ins]
 
-    def find_stand_ins(self) -> list[Segment]:
+    def find_stand_ins(self) -> Sequence[Segment]:
         """What else tells of the run."""
-        return []
+        return ()
 
     def has_rows(self, index: IndexedRun) -> bool:
         """Whether an index has rows that are not from stand-ins."""
@@ -150,7 +156,7 @@ class TrackedRun:
         known = self.slot.fingerprints
         if [file.path for file in known] != [part.path for part in parts[: len(known)]]:
             return "changed"
-        grown = [_compare(part, file) for part, file in zip(parts, known, strict=False)]
+        grown = [compare(part, file) for part, file in zip(parts, known, strict=False)]
         if "changed" in grown or _ended_one_grew(parts, grown):
             return "changed"
         return "grown" if "grown" in grown or len(parts) > len(known) or self.unread_bytes else "same"
@@ -221,7 +227,8 @@ def _ended_one_grew(parts: Sequence[Segment], grown: Sequence[str]) -> bool:
     return "grown" in alone[:-1]
 
 
-def _compare(part: Segment, file: Fingerprint) -> Literal["same", "grown", "changed"]:
+def compare(part: Segment, file: Fingerprint) -> Literal["same", "grown", "changed"]:
+    """What became of a source since it was as this fingerprint says."""
     seen = part.seen
     assert seen is not None
     if part.is_stored:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,8 +21,8 @@ from runwised.index.header import (
     OrderHead,
     OtherHead,
     PresenceHead,
-    StatsHead,
     TableHead,
+    encode_head,
     encode_header,
     encode_json,
     encode_metadata,
@@ -50,8 +49,8 @@ def encode_into(index: RunIndex, stamp: bytes, keep: Callable[[bytes], Any]) -> 
     """
     writer = PartWriter(keep)
     history, system = (_table(writer, table) for table in (index.history, index.system))
-    consoles = [_console(writer, index.console(source)) for source in range(len(index.sources))]
-    header = Header(stamp, writer.size, encode_metadata(index.metadata), history, system, consoles)
+    consoles = [encode_head(_console(writer, index.console(source))) for source in range(len(index.sources))]
+    header = Header(stamp, writer.size, encode_metadata(index.metadata), history, encode_head(system), consoles)
     return encode_header(header)
 
 
@@ -71,7 +70,7 @@ def _table(writer: PartWriter, table: GrowingTable) -> TableHead:
         steps=writer.ints(steps.live),
         times=writer.floats(times.live),
         keys=encode_json([*table.columns, *others]),
-        columns=[_column(writer, column) for column in table.columns.values()],
+        columns=[encode_head(_column(writer, column)) for column in table.columns.values()],
         others=[_other(writer, table, key, other) for key, other in others.items()],
         texts=writer.text(b"".join(other.last for other in others.values())),
         order=_order(writer, rows) if isinstance(rows, GrowingStepRows) else None,
@@ -95,7 +94,7 @@ def _column(writer: PartWriter, column: GrowingColumn) -> ColumnHead:
         presence=_presence(writer, column.presence),
         values=writer.floats(column.values.live),
         levels=[_level(writer, column, buckets, level) for level in range(levels)],
-        stats=StatsHead(**msgspec.structs.asdict(column.stats())) if count else None,
+        stats=column.stats() if count else None,
         rank=column.rank,
     )
 

@@ -95,7 +95,7 @@ class GrowingTable(ColumnTable):
         columns: dict[str, GrowingColumn],
         others: dict[str, GrowingOther],
     ) -> None:
-        super().__init__(rows)
+        super().__init__()
         self.rows = rows
         self.columns = columns
         self.other_columns = others

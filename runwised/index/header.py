@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from runwised.index.metadata import Metadata
 from runwised.index.parts import ArrayHead, SidecarDamaged
 from runwised.index.view import Stats
+
+T = TypeVar("T")
 
 MAGIC = b"runwised"
 VERSION = 2
@@ -26,10 +28,6 @@ class SidecarVersion(Exception):  # noqa: N818
         super().__init__(f"sidecar version {version}, this program writes {VERSION}")
         self.version = version
         self.newer = version > VERSION
-
-
-class StatsHead(Stats, array_like=True, kw_only=True):
-    """Statistics, without the names of their fields."""
 
 
 class PresenceHead(msgspec.Struct, array_like=True):
@@ -49,7 +47,7 @@ class ColumnHead(msgspec.Struct, array_like=True):
     presence: PresenceHead
     values: ArrayHead
     levels: list[ArrayHead]
-    stats: StatsHead | None
+    stats: Stats | None
     rank: int
 
 
@@ -91,7 +89,8 @@ class TableHead(msgspec.Struct, array_like=True):
     times: ArrayHead
     keys: bytes
     """JSON array: first the keys of `columns`, then those of `others`."""
-    columns: list[ColumnHead]
+    columns: list[msgspec.Raw]
+    """A `ColumnHead` each: of most only one or two are asked for."""
     others: list[OtherHead]
     texts: ArrayHead
     """The last other values, one behind the other."""
@@ -116,8 +115,10 @@ class Header(msgspec.Struct, array_like=True):
     metadata: bytes
     """JSON text of `index.metadata.Metadata`."""
     history: TableHead
-    system: TableHead
-    consoles: list[ConsoleHead]
+    system: msgspec.Raw
+    """A `TableHead`."""
+    consoles: list[msgspec.Raw]
+    """A `ConsoleHead` each."""
 
 
 def encode_header(header: Header) -> bytes:
@@ -145,8 +146,18 @@ def decode_header(body: bytes, check: int) -> Header:
     """The header from its bytes; raises SidecarDamaged."""
     if zlib.crc32(body) != check:
         raise SidecarDamaged("checksum of the header")
+    return decode_head(body, Header)
+
+
+def encode_head(head: msgspec.Struct) -> msgspec.Raw:
+    """A part of the header that is decoded when it is asked for."""
+    return msgspec.Raw(msgspec.msgpack.encode(head))
+
+
+def decode_head(data: bytes | msgspec.Raw, kind: type[T]) -> T:
+    """The header or a part of it; raises SidecarDamaged."""
     try:
-        return msgspec.msgpack.decode(body, type=Header)
+        return msgspec.msgpack.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SidecarDamaged(f"header: {error}") from error
 

@@ -20,6 +20,10 @@ class Names(NamedTuple):
     @classmethod
     def of(cls, keys: Iterable[str]) -> Names:
         """Name escaped keys (which may repeat)."""
+        keys = list(keys)
+        if not any("\\" in key for key in keys):
+            same = dict(zip(keys, keys, strict=True))
+            return cls(same, same)
         shown = {key: _ESCAPE.sub(r"\1", key) if "\\" in key else key for key in keys}
         while len(named := {name: key for key, name in shown.items()}) < len(shown):
             uses = Counter(shown.values())

@@ -95,6 +95,8 @@ class PartWriter:
 class Parts:
     """Reads parts back, each checked against its checksum; keeps the last used ones decoded."""
 
+    __slots__ = ("_begin", "_kept", "_read_at", "_size", "nbytes")
+
     def __init__(self, read_at: Callable[[int, int], bytes], begin: int, size: int) -> None:
         self._read_at = read_at
         self._begin = begin

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,9 +21,21 @@ from runwised.index.view import Rewind
 class IndexedRun:
     """The read side that `RunIndex` and `index.sidecar.Sidecar` share."""
 
-    history: ColumnTable
-    system: ColumnTable
-    metadata: Metadata
+    __slots__ = ()
+
+    if TYPE_CHECKING:  # attributes of an index in memory, worked out when asked for of one in a file
+
+        @property
+        def history(self) -> ColumnTable:
+            """What the program logged."""
+
+        @property
+        def system(self) -> ColumnTable:
+            """What was measured beside it."""
+
+        @property
+        def metadata(self) -> Metadata:
+            """Everything else."""
 
     @property
     def identity(self) -> Identity:
@@ -139,6 +151,7 @@ class RunIndex(IndexedRun):
 
     history: GrowingTable
     system: GrowingTable
+    metadata: Metadata
 
     def __init__(self) -> None:
         self.metadata = Metadata()

@@ -17,6 +17,8 @@ from runwised.index.header import (
     Header,
     PresenceHead,
     SidecarVersion,
+    TableHead,
+    decode_head,
     decode_header,
     decode_json,
     header_length,
@@ -41,32 +43,64 @@ FIRST_READ = 64 * 1024
 class Sidecar(IndexedRun):
     """An index read from its file, part by part when asked for.
 
-    `read_at(offset, length)` gives the file's bytes (fewer only at its end); `size` is the file's length, bytes.
-    Opening reads the header alone. Opening and every later access raises SidecarDamaged when what was read is not what
-    was written; opening raises SidecarVersion for an unharmed file of another version.
+    `read_at(offset, length)` gives the file's bytes (fewer only at its end); `size` is the file's length, bytes; `head`
+    is what it begins with, where that is at hand: prologue and header.
+    Opening reads the header alone, and what it says is worked out when it is asked for: of ten thousand runs most are
+    asked for little. Opening and every later access raises SidecarDamaged when what was read is not what was written;
+    opening raises SidecarVersion for an unharmed file of another version.
     """
 
-    history: StoredTable
-    system: StoredTable
+    __slots__ = ("_header", "_history", "_metadata", "_parts", "_place", "_system", "stamp")
 
-    def __init__(self, read_at: Callable[[int, int], bytes], size: int) -> None:
-        header, begin = _header(read_at, size)
+    def __init__(self, read_at: Callable[[int, int], bytes], size: int, head: bytes = b"") -> None:
+        header, begin = _header(head or read_at(0, min(size, FIRST_READ)), read_at, size)
         self._header = header
         self._place = read_at, begin, size - begin
         self._parts = Parts(*self._place)
         self.stamp = header.stamp
         """What `encode` was given."""
-        self.metadata: Metadata = decode_json(header.metadata, Metadata)
-        self.history = StoredTable(self._parts, header.history)
-        self.system = StoredTable(self._parts, header.system)
-        named = [source for table in (self.history, self.system) for source in table.rows.stretches.sources]
-        if len(self.sources) != len(header.consoles) or not set(named) <= set(range(len(self.sources))):
-            raise SidecarDamaged(f"{len(self.sources)} sources, {len(header.consoles)} consoles, rows of {set(named)}")
+        self._metadata: Metadata | None = None
+        self._history: StoredTable | None = None
+        self._system: StoredTable | None = None
+
+    @property
+    def metadata(self) -> Metadata:
+        """As `IndexedRun`."""
+        if self._metadata is None:
+            self._metadata = decode_json(self._header.metadata, Metadata)
+            if len(self._metadata.sources) != len(self._header.consoles):
+                raise SidecarDamaged(f"{len(self._metadata.sources)} sources, {len(self._header.consoles)} consoles")
+        return self._metadata
+
+    @property
+    def history(self) -> StoredTable:
+        """As `IndexedRun`."""
+        if self._history is None:
+            self._history = self._table(self._parts, self._header.history)
+        return self._history
+
+    @property
+    def system(self) -> StoredTable:
+        """As `IndexedRun`."""
+        if self._system is None:
+            self._system = self._table(self._parts, decode_head(self._header.system, TableHead))
+        return self._system
+
+    def _table(self, parts: Parts, head: TableHead) -> StoredTable:
+        consoles = len(self._header.consoles)
+        if not set(head.stretch_sources) <= set(range(consoles)):
+            raise SidecarDamaged(f"{consoles} consoles, rows of {head.stretch_sources}")
+        return StoredTable(parts, head)
 
     @property
     def rewinds(self) -> Sequence[Rewind]:
         """As `IndexedRun`."""
         return self.history.rewinds
+
+    @property
+    def begin(self) -> int:
+        """Where its parts begin, bytes: what is before is its head."""
+        return self._place[1]
 
     @property
     def nbytes(self) -> int:
@@ -75,7 +109,7 @@ class Sidecar(IndexedRun):
 
     def console(self, source: int) -> Console:
         """As `IndexedRun`."""
-        return _console(self._parts, self._header.consoles[source])
+        return _console(self._parts, decode_head(self._header.consoles[source], ConsoleHead))
 
     def thaw(self) -> RunIndex:
         """The whole index in memory, to be folded on; it answers as the one that was encoded.
@@ -85,15 +119,21 @@ class Sidecar(IndexedRun):
         parts, header = Parts(*self._place), self._header
         index = RunIndex()
         index.metadata = decode_json(header.metadata, Metadata)
-        index.history = _thawed(StoredTable(parts, header.history))
-        index.system = _thawed(StoredTable(parts, header.system))
-        index.consoles = [ConsoleTable(_console(parts, console)) for console in header.consoles]
+        index.history = _thawed(self._table(parts, header.history))
+        index.system = _thawed(self._table(parts, decode_head(header.system, TableHead)))
+        consoles = (decode_head(console, ConsoleHead) for console in header.consoles)
+        index.consoles = [ConsoleTable(_console(parts, console)) for console in consoles]
         return index
 
 
-def _header(read_at: Callable[[int, int], bytes], size: int) -> tuple[Header, int]:
+def head_of(start: bytes) -> bytes:
+    """The head of a sidecar that begins so; empty where that is longer. Raises SidecarDamaged and SidecarVersion."""
+    end = PROLOGUE.size + header_length(start)[0]
+    return start[:end] if end <= len(start) else b""
+
+
+def _header(start: bytes, read_at: Callable[[int, int], bytes], size: int) -> tuple[Header, int]:
     """The header, and where the parts begin."""
-    start = read_at(0, min(size, FIRST_READ))
     length, check = header_length(start)
     begin = PROLOGUE.size + length
     if begin > size:

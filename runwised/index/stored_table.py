@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -16,7 +15,7 @@ from runwised.index.arrays import Array
 from runwised.index.buckets import Buckets, GrowingBuckets, bucket_count, level_count, width
 from runwised.index.chunks import CHUNK
 from runwised.index.column import Column
-from runwised.index.header import ColumnHead, OrderHead, OtherHead, PresenceHead, TableHead, decode_json
+from runwised.index.header import ColumnHead, OrderHead, OtherHead, PresenceHead, TableHead, decode_head, decode_json
 from runwised.index.parts import Parts, SidecarDamaged
 from runwised.index.pieces import Pieces
 from runwised.index.presence import Presence
@@ -107,9 +106,28 @@ class StoredColumn(Column):
 class StoredTable(ColumnTable):
     """Rows and columns in the file."""
 
+    __slots__ = ("_columns", "_heads", "_numeric", "_others", "_rows", "_served", "_texts", "head", "parts")
+
     def __init__(self, parts: Parts, head: TableHead) -> None:
+        super().__init__()
         self.parts = parts
         self.head = head
+        self._rows: RowTable | None = None
+        self._numeric, self._others = self._decoded_keys()
+        self._served: dict[str, int] | None = None
+        self._heads: dict[str, ColumnHead] = {}
+        self._columns: dict[str, StoredColumn] | None = None
+        self._texts: Mapping[str, bytes] | None = None
+
+    @property
+    def rows(self) -> RowTable:
+        """As `ColumnTable`."""
+        if self._rows is None:
+            self._rows = self._opened_rows()
+        return self._rows
+
+    def _opened_rows(self) -> RowTable:
+        parts, head = self.parts, self.head
         offsets = StoredArray.ints(parts, head.offsets)
         steps, times = StoredArray.ints(parts, head.steps), StoredArray.floats(parts, head.times)
         stretches = _stretches(head, len(offsets))
@@ -120,11 +138,19 @@ class StoredTable(ColumnTable):
             pieces = _pieces(head)
             total = _total(pieces)
             rows = RowTable(offsets, steps, times, pieces, stretches)
-        super().__init__(rows)
         if not len(offsets) == len(steps) == len(times) == total:
             raise SidecarDamaged(f"{len(offsets)} offsets, {len(steps)} steps, {len(times)} times")
-        self._keys = self._decoded_keys()
-        self._columns: dict[str, StoredColumn] = {}
+        return rows
+
+    @property
+    def row_count(self) -> int:
+        """As `view.Table`."""
+        return self.head.served
+
+    @property
+    def total_rows(self) -> int:
+        """As `view.Table`."""
+        return self.head.offsets.count
 
     @property
     def rewinds(self) -> Sequence[Rewind]:
@@ -133,43 +159,53 @@ class StoredTable(ColumnTable):
 
     def numeric_keys(self) -> Iterable[str]:
         """As `ColumnTable`."""
-        return self._keys[0]
+        return self._numeric
 
     def other_keys(self) -> Iterable[str]:
         """As `ColumnTable`."""
-        return self._keys[1]
+        return self._others
 
     def presences(self, key: str) -> Iterable[tuple[Presence, int | None]]:
         """As `ColumnTable`."""
-        if key in self._keys[0]:
-            yield self.column(key).presence, self._keys[0][key].rank
-        if key in self._keys[1]:
-            yield self.presence(self._keys[1][key].presence), self._keys[1][key].rank
+        if key in self._numeric:
+            yield self.column(key).presence, self._head(key).rank
+        if key in self._others:
+            yield self.presence(self._others[key].presence), self._others[key].rank
 
     def count(self, key: str) -> int:
         """As `ColumnTable`."""
-        head = self._keys[0].get(key)
-        return head.presence.count if head else 0
+        if self._served is None:
+            heads = ((name, decode_head(raw, ColumnHead)) for name, raw in self._numeric.items())
+            self._served = {name: head.presence.count for name, head in heads}
+        return self._served.get(key, 0)
+
+    def _head(self, key: str) -> ColumnHead:
+        head = self._heads.get(key)
+        if head is None:
+            head = self._heads[key] = decode_head(self._numeric[key], ColumnHead)
+        return head
 
     def column(self, key: str) -> StoredColumn:
         """As `ColumnTable`."""
+        if self._columns is None:
+            self._columns = {}
         column = self._columns.get(key)
         if column is None:
-            head = self._keys[0][key]
+            head = self._head(key)
             column = StoredColumn(self.rows, self.presence(head.presence), self.parts, head)
             self._columns[key] = column
         return column
 
     def stats_of(self, key: str) -> Stats:
         """As `ColumnTable`."""
-        stats = self._keys[0][key].stats
+        stats = self._head(key).stats
         if stats is None:
             raise SidecarDamaged(f"no statistics of {key!r}")
-        return Stats(**msgspec.structs.asdict(stats))
+        return stats
 
     def other(self, key: str) -> Other | None:
         """As `ColumnTable`."""
-        head = self._keys[1][key]
+        head = self._others[key]
         if not head.presence.count:
             return None
         last = self.texts[key].decode("utf-8", "replace") if head.current else "null"
@@ -177,14 +213,19 @@ class StoredTable(ColumnTable):
 
     def other_head(self, key: str) -> OtherHead:
         """What the header says of a key of `other_keys`."""
-        return self._keys[1][key]
+        return self._others[key]
 
-    @cached_property
+    @property
     def texts(self) -> Mapping[str, bytes]:
         """The last other value of each key, JSON text."""
+        if self._texts is None:
+            self._texts = self._read_texts()
+        return self._texts
+
+    def _read_texts(self) -> Mapping[str, bytes]:
         data = self.parts.text(self.head.texts)
         texts, at = {}, 0
-        for key, other in self._keys[1].items():
+        for key, other in self._others.items():
             texts[key] = data[at : at + other.last_length]
             at += other.last_length
         return texts
@@ -214,7 +255,7 @@ class StoredTable(ColumnTable):
             raise SidecarDamaged(f"{len(owners)} sources of {head.count} points")
         return owners
 
-    def _decoded_keys(self) -> tuple[dict[str, ColumnHead], dict[str, OtherHead]]:
+    def _decoded_keys(self) -> tuple[dict[str, msgspec.Raw], dict[str, OtherHead]]:
         keys = decode_json(self.head.keys, list[str])
         columns = len(self.head.columns)
         if len(keys) != columns + len(self.head.others):

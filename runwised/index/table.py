@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from runwised.formats.record import Floats, Ints
 from runwised.index.column import Column
@@ -19,10 +20,15 @@ LOWEST, HIGHEST = -(2**63), 2**63 - 1
 class ColumnTable:
     """What all tables share; how columns are kept is left to those below."""
 
-    rows: RowTable
+    __slots__ = ("__weakref__", "_shown")
 
-    def __init__(self, rows: RowTable) -> None:
-        self.rows = rows
+    if TYPE_CHECKING:  # an attribute of a table in memory, worked out when asked for of one in a file
+
+        @property
+        def rows(self) -> RowTable:
+            """The rows the columns stand on."""
+
+    def __init__(self) -> None:
         self._shown: Names | None = None
 
     def numeric_keys(self) -> Iterable[str]:

@@ -21,13 +21,14 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 import msgspec
 
 from runwised.formats.record import Alert, Definition, Floats, Ints, Row, Text
+from runwised.index.kept import Annotation, Mark, Memory
 
 State: TypeAlias = Literal[
     "running", "finished", "failed", "crashed", "killed", "preempted", "ended", "empty", "unknown"
 ]
 
 
-class Stats(msgspec.Struct, kw_only=True):
+class Stats(msgspec.Struct, array_like=True, kw_only=True):
     """Exact statistics of one metric over all its served points; steps and row numbers are those of the points.
 
     `min`, `max`, `mean` and `std` are of the finite values only and None when there is none. `std` is the population
@@ -200,27 +201,6 @@ class Table(Protocol):
         """
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True):
-    """How far a run was at some moment, in positions that stay what they are however its index is made."""
-
-    records: int
-    """Of its history, voided ones too; -1 while it was not indexed."""
-    step: int | None
-    state: str
-    """As its condition says, but for one that has only started and whose process lives: that runs."""
-    exit_code: int | None
-    segments: int
-    console: int
-    """See `RunView.console_end`."""
-
-
-class Past(NamedTuple):
-    """What a project's runs were like at some moment."""
-
-    marks: Mapping[str, Mark] | None
-    """By run id; None: nobody had looked at the project yet."""
-
-
 class Condition(NamedTuple):
     """What a run is doing, and how that is known."""
 
@@ -230,35 +210,6 @@ class Condition(NamedTuple):
     """One short clause: ``exit code 0``, ``pid 4711 is gone``, ``no growth for 3 h, host trainbox``."""
     exit_code: int | None
     pid: int | None = None
-
-
-class Annotation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What the user says of a run with `tag` and `note`; the run's log says nothing of it."""
-
-    added: tuple[str, ...] = ()
-    """Tags the log does not give it."""
-    removed: tuple[str, ...] = ()
-    """Tags the log gives it."""
-    note: str = ""
-
-    def tags(self, logged: Sequence[str]) -> tuple[str, ...]:
-        """The run's tags, of those that were logged: each once."""
-        return tuple(tag for tag in dict.fromkeys([*logged, *self.added]) if tag not in self.removed)
-
-    def notes(self, logged: str | None) -> str | None:
-        """The run's notes: those that were logged, then the user's own."""
-        return "\n".join(text for text in (logged, self.note) if text) or None
-
-
-class Memory(Protocol):
-    """What answers keep with a run, so as not to work it out again; nothing here knows what it is."""
-
-    @property
-    def folds(self) -> dict[str, Any]:
-        """Kept as long as the run's index is the same or goes on (see `Table.altered` for what goes back)."""
-
-    note: bytes
-    """Kept on disk too, whatever becomes of the index: it must say itself what it was made from. Empty: none."""
 
 
 class RunView(Protocol):

@@ -87,7 +87,7 @@ def write(reply: Comparison, page: Page, shown: Shown, query: Compare) -> None:
     else:
         _lines(reply, page, shown)
     _nothing(reply, page, query)
-    _parting(reply.parting, page, shown)
+    _parting(reply, page, shown)
     _settings("config", reply.config, page, shown, 58)
     packages, news = _news(reply)
     _settings("differs", news, page, shown, 56)
@@ -234,12 +234,13 @@ def _nothing(reply: Comparison, page: Page, query: Compare) -> None:
         page.line(f"no metric{filtered}", priority=90)
 
 
-def _parting(found: Sequence[Parted], page: Page, shown: Shown) -> None:
-    """One line a run: where its curves leave the first one's."""
+def _parting(reply: Comparison, page: Page, shown: Shown) -> None:
+    """One line a run: where its curves leave the first one's, and up to where that was looked for, if not all over."""
     for run, name in zip(shown.runs[1:], shown.names[1:], strict=True):
-        own = [each for each in found if each.run == run.id]
+        own = [each for each in reply.parting if each.run == run.id]
         if own:
-            page.line(f"{name} parts from {shown.names[0]}: {'; '.join(_parted(own))}", priority=66)
+            until = "" if reply.at.point == "end" else f" up to step {max(each.last_step for each in own)}"
+            page.line(f"{name} parts from {shown.names[0]}{until}: {'; '.join(_parted(own))}", priority=66)
 
 
 def _parted(found: Sequence[Parted]) -> Iterator[str]:

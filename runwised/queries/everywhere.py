@@ -8,7 +8,8 @@ from typing import Any, Protocol, cast
 
 from runwise_protocol.errors import Kind, RunwiseError
 
-from runwised.index.view import Past, RunView
+from runwised.index.kept import Past
+from runwised.index.view import RunView
 from runwised.queries.project import PlaceView, ProjectView
 from runwised.render.numbers import plural
 from runwised.render.untrusted import clean

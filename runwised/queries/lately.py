@@ -8,7 +8,8 @@ from typing import NamedTuple
 from runwise_protocol.queries.diagnose import CurveEvent
 
 from runwised.analysis.curve import Event
-from runwised.index.view import Mark, RunView
+from runwised.index.kept import Mark
+from runwised.index.view import RunView
 from runwised.queries.as_it_was import AsItWas
 from runwised.queries.checkup import checkup
 from runwised.settings import RunwiseConfig

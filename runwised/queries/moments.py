@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from runwise_protocol.queries.since import NewBest
 
-from runwised.index.view import Line, Mark, RunView, Series, Stats, Table
+from runwised.index.kept import Mark
+from runwised.index.view import Line, RunView, Series, Stats, Table
 from runwised.queries.glance import best, stats_of
 from runwised.queries.keysel import direction, main_metrics
 from runwised.queries.tracebacks import speaks_of_error

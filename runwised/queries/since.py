@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from runwise_protocol.queries.since import Change, News, Since
 
-from runwised.index.view import Mark, RunView
+from runwised.index.kept import Mark
+from runwised.index.view import RunView
 from runwised.queries.about import About
 from runwised.queries.findings import told
 from runwised.queries.glance import latest

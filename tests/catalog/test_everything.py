@@ -77,6 +77,37 @@ async def test_what_cannot_be_looked_at_in_time_is_counted_and_comes_next_time(a
     assert (projects(found), found.late, found.unseen) == (["one", "two"], 2, 0)
 
 
+@pytest.mark.parametrize(("glimpse_seconds", "listed"), [(60.0, 30), (0.0, 0)])
+async def test_projects_that_there_is_no_time_to_read_are_listed_all_the_same(
+    glimpse_seconds, listed, add_run, tmp_path, state, monkeypatch
+):
+    """Their runs are named, and read the next time; those that there was no time to list are counted."""
+    names = [f"p{at}" for at in range(30)]
+    for name in names:
+        add_run("0.31.0-finished", name)
+    state.mkdir()
+    (state / "projects").write_text("".join(f"{tmp_path / name}\n" for name in names))
+    catalog = Catalog(None, state)
+    places = KnownProjects.places
+
+    async def places_at_the_last_moment(*asked):
+        found = await places(*asked)
+        monkeypatch.setattr(catalog_module, "VIEW_SECONDS", 0.0)
+        return found
+
+    with monkeypatch.context() as changed:
+        changed.setattr(KnownProjects, "places", places_at_the_last_moment)
+        changed.setattr(catalog_module, "GLIMPSE_SECONDS", glimpse_seconds)
+        found = await catalog.view_all()
+    assert (len(found.projects), found.late, found.unseen) == (listed, 0, 30 - listed)
+    assert [(run.id, run.indexed) for run, _ in found.runs] == [("fxb2c515", False)] * listed
+    assert {project.unindexed for project in found.projects} <= {1}
+    monkeypatch.setattr(catalog_module, "VIEW_SECONDS", 60.0)
+    found = await catalog.view_all()
+    assert (projects(found), found.late, found.unseen) == (sorted(names), 0, 0)
+    assert {run.step for run, _ in found.runs} == {1200}
+
+
 def test_a_folder_comes_before_a_known_project_and_a_known_one_is_found_by_the_end_of_its_path(tmp_path, state):
     known = KnownProjects(state)
     for name in ("a/proj", "b/proj", "c/other"):

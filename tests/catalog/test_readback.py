@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 import os
@@ -9,8 +10,8 @@ import pytest
 
 from runwised.catalog import readback
 from runwised.catalog.catalog import Catalog
-from runwised.catalog.readback import Unreadable
-from runwised.formats.record import Text, escape
+from runwised.catalog.readback import Unreadable, put
+from runwised.formats.record import Row, Text, escape
 
 pytestmark = pytest.mark.anyio
 
@@ -152,3 +153,12 @@ async def test_the_lines_of_a_moment_are_those_the_log_has_times_for(
     assert {line.text for line in run.console_between(start, stop)} >= {line.text for line in lines[7:10]}
     assert all(start <= line.time < stop for line in run.console_between(start, stop))
     assert list(run.console_between(lines[-1].time + 1, math.inf)) == []
+
+
+def test_the_records_of_a_step_make_one_row_in_any_order() -> None:
+    records = [Row(2, math.nan, {"loss": 1.25}), Row(2, 20.5, {"acc": 0.5}), Row(2, 21.5, {"lr": 0.1})]
+    for order in itertools.permutations(records):
+        rows: dict[int, Row] = {}
+        for record in order:
+            put(rows, record)
+        assert rows == {2: Row(2, 21.5, {"loss": 1.25, "acc": 0.5, "lr": 0.1})}

@@ -12,7 +12,7 @@ import pytest
 
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.readback import Unreadable
-from runwised.index.view import Mark
+from runwised.index.kept import Mark
 
 pytestmark = pytest.mark.anyio
 

@@ -97,19 +97,6 @@ def test_only_so_many_sidecars_are_open_at_once(store: Store, monkeypatch: pytes
     store.close()
 
 
-def test_the_cache_is_kept_within_its_bound_by_removing_what_was_not_used_longest(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store_module, "MOST_BYTES", 2500)
-    paths = [Path(store.path(f"/runs/{number}", "id")) for number in range(4)]
-    for number, path in enumerate(paths):
-        store.write(str(path), [bytes(1000)])
-        os.utime(path, (1000 + number, 1000 + number))
-    os.utime(paths[0], (5000, 1000))
-    store.prune()
-    assert [path.exists() for path in paths] == [True, False, False, True]
-
-
 def test_names_are_readable_unique_and_harmless(store: Store) -> None:
     paths = {
         store.path(folder, run_id)

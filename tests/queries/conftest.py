@@ -19,19 +19,8 @@ import pytest
 from runwise_protocol.query import Look, Query
 
 from runwised.formats.record import Alert, Definition, Floats, Ints, Row, Text
-from runwised.index.view import (
-    Annotation,
-    Buckets,
-    Condition,
-    Line,
-    Mark,
-    Other,
-    Past,
-    Rewind,
-    Series,
-    Source,
-    Stats,
-)
+from runwised.index.kept import Annotation, Mark, Past
+from runwised.index.view import Buckets, Condition, Line, Other, Rewind, Series, Source, Stats
 from runwised.settings import RunwiseConfig
 
 START = 1_700_000_000.0
@@ -55,6 +44,8 @@ class Logged:
     all_rows: list[Row] = field(default_factory=list, repr=False)
     served: list[int] = field(default_factory=list, repr=False)
     rewinds: list[Rewind] = field(default_factory=list)
+    known: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What was worked out of these rows: some runs have thousands of names."""
 
     @classmethod
     def of(cls, rows: Sequence[Any]) -> Logged:
@@ -65,6 +56,7 @@ class Logged:
         return table
 
     def _add(self, number: int, row: Row) -> None:
+        self.known.clear()
         if not self.served or self.all_rows[self.served[-1]].step < row.step:
             self.all_rows.append(row)
             self.served.append(number)
@@ -88,11 +80,22 @@ class Logged:
 
     @property
     def names(self) -> Sequence[str]:
+        return self._once("names", self._names)
+
+    def _once(self, what: Any, work_out: Callable[[], Any]) -> Any:
+        if what not in self.known:
+            self.known[what] = work_out()
+        return self.known[what]
+
+    def _names(self) -> Sequence[str]:
         seen = dict.fromkeys(key for row in self.all_rows for key in row.values)
         return [key for key in seen if not key.startswith("_") and self._points(key)]
 
     @property
     def others(self) -> Mapping[str, Other]:
+        return self._once("others", self._others)
+
+    def _others(self) -> Mapping[str, Other]:
         found: dict[str, Other] = {}
         for n in self.served:
             row = self.all_rows[n]
@@ -103,6 +106,9 @@ class Logged:
         return found
 
     def stats(self, name: str) -> Stats:
+        return self._once(("stats", name), lambda: self._stats(name))
+
+    def _stats(self, name: str) -> Stats:
         points = self._points(name)
         if not points:
             raise KeyError(name)

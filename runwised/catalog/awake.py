@@ -1,0 +1,103 @@
+"""Bounds what is held in memory of runs that lie in sidecars: what can be read again is given back when nobody asks."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar, overload
+
+T = TypeVar("T")
+
+MOST_BYTES = 32 << 20
+"""What all runs together hold that can be read again, about."""
+ASKED_SECONDS = 60.0
+"""Who asked for a run soon asks again."""
+
+
+class Sleeper(Protocol):
+    """Who holds something that can be read again."""
+
+    asked_at: float
+    """When it was last asked, on the monotonic clock."""
+
+    @property
+    def weight(self) -> int:
+        """Bytes it holds of that, about."""
+
+    def rest(self) -> None:
+        """Give it back."""
+
+
+class Awake:
+    """Those that hold something, the first to wake first."""
+
+    def __init__(self) -> None:
+        self._weights: dict[Sleeper, int] = {}
+        self._total = 0
+        self._now = 0.0
+
+    def now(self) -> float:
+        """The monotonic clock to a second: the same object for all, which keeps no memory of its own in use."""
+        now = time.monotonic()
+        if now - self._now >= 1.0:
+            self._now = now
+        return self._now
+
+    def woke(self, sleeper: Sleeper) -> None:
+        """It holds something now. Where it is too much together, the one that woke just before it goes to rest.
+
+        Questions go through all runs in one order: was it the one awake for the longest, none would be awake when its
+        turn comes again.
+        """
+        weight = sleeper.weight
+        self._total += weight - self._weights.pop(sleeper, 0)
+        while self._total > MOST_BYTES and self._weights:
+            self.rest(next(reversed(self._weights)))
+        self._weights[sleeper] = weight
+
+    def tidy(self, *, unasked: float = ASKED_SECONDS) -> None:
+        """Have those go to rest that nobody asked for so many seconds."""
+        since = time.monotonic() - unasked if unasked else math.inf
+        self._weights = {sleeper: sleeper.weight for sleeper in self._weights}
+        self._total = sum(self._weights.values())
+        for sleeper in [each for each in self._weights if each.asked_at < since]:
+            self.rest(sleeper)
+
+    def rest(self, sleeper: Sleeper) -> None:
+        """Nobody will ask for it soon."""
+        self._total -= self._weights.pop(sleeper, 0)
+        sleeper.rest()
+
+
+class Remembering(Protocol):
+    """Who has a place for what is worked out once for many questions."""
+
+    @property
+    def memo(self) -> dict[str, Any]:
+        """What was worked out, by name."""
+
+
+class remembered(Generic[T]):  # noqa: N801 - used like `property`
+    """A property that is worked out once, until `memo` is emptied: of a thousand runs each is asked many times."""
+
+    def __init__(self, work: Callable[[Any], T]) -> None:
+        self._work = work
+        self._name = work.__name__
+        self.__doc__ = work.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> remembered[T]: ...
+
+    @overload
+    def __get__(self, instance: Remembering, owner: type) -> T: ...
+
+    def __get__(self, instance: Remembering | None, owner: type) -> remembered[T] | T:
+        if instance is None:
+            return self
+        memo = instance.memo
+        try:
+            found: T = memo[self._name]
+        except KeyError:
+            found = memo[self._name] = self._work(instance)
+        return found

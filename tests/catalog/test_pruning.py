@@ -1,0 +1,83 @@
+"""What is removed from the cache folder, and what is kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runwised.catalog.catalog import Catalog
+from runwised.catalog.pruning import LIMITS, prune
+from runwised.catalog.store import Store
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path / "cache")
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+async def cache(add_run: Callable[..., Path], tmp_path: Path, ask: Any) -> Path:
+    """A cache with the sidecars of two projects, their manifests, and a note; none used for long."""
+    add_run("0.31.0-finished", "kept")
+    add_run("0.28.2-failed", "lost")
+    catalog = Catalog(tmp_path / "cache")
+    for project in ("kept", "lost"):
+        for run in (await ask(catalog, tmp_path / project)).runs:
+            run.memory.note = b"a note"
+    await catalog.close()
+    for path in (tmp_path / "cache").rglob("*.rw?"):
+        os.utime(path, (1e9, 1e9))
+    return tmp_path / "cache"
+
+
+def files(cache: Path) -> list[str]:
+    return sorted(path.suffix for path in cache.rglob("*.rw?"))
+
+
+def test_what_was_not_used_longest_goes_first_where_it_is_too_much(store: Store) -> None:
+    paths = [Path(store.path(f"/runs/{number}", "id")) for number in range(4)]
+    for number, path in enumerate(paths):
+        store.write(str(path), [bytes(1000)])
+        os.utime(path, (1000 + number, 1000 + number))
+    os.utime(paths[0], (5000, 1000))
+    assert store.folder is not None
+    assert prune(store.folder, LIMITS._replace(most_bytes=2500, grace_seconds=time.time())) == 2000
+    assert [path.exists() for path in paths] == [True, False, False, True]
+
+
+@pytest.mark.anyio
+async def test_what_stands_for_logs_that_are_gone_is_removed_after_the_grace_time(cache: Path, tmp_path: Path) -> None:
+    assert files(cache) == [".rwm", ".rwm", ".rwn", ".rwn", ".rwx", ".rwx"]
+    assert prune(str(cache), LIMITS) == 0
+    shutil.rmtree(tmp_path / "lost")
+    assert prune(str(cache), LIMITS._replace(grace_seconds=time.time() - 1e9 + DAY)) == 0
+    assert prune(str(cache), LIMITS) > 0
+    assert files(cache) == [".rwm", ".rwn", ".rwx"]
+
+
+@pytest.mark.anyio
+async def test_what_was_used_of_late_or_is_from_a_newer_version_is_kept(cache: Path, tmp_path: Path) -> None:
+    for project in ("kept", "lost"):
+        shutil.rmtree(tmp_path / project)
+    used, newer = cache.rglob("*.rwx")
+    os.utime(used, (time.time(), 1e9))
+    data = bytearray(newer.read_bytes())
+    struct.pack_into("<I", data, 8, 99)
+    struct.pack_into("<I", data, 20, zlib.crc32(data[:20]))
+    newer.write_bytes(data)
+    os.utime(newer, (1e9, 1e9))
+    prune(str(cache), LIMITS)
+    assert used.exists()
+    assert newer.exists()
