@@ -52,8 +52,9 @@ def _found(replace: bool) -> socket.socket | None:
             raise
     from runwise_protocol.client import Client  # only here: to load it takes as long as the rest
 
-    Client.connect().close()  # replaces one of another version, and waits for the end of one that is ending
-    return _begun(launch.reach(start=False) or _child())
+    with Client.connect() as client:  # replaces an older daemon, and waits for the end of one that is ending
+        is_alone = client.is_alone  # a newer one is left alone
+    return _begun(_child() if is_alone else launch.reach(start=False) or _child())
 
 
 def _begun(connection: socket.socket) -> socket.socket | None:

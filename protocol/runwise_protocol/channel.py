@@ -53,7 +53,7 @@ def open_channel(*, start: bool) -> Channel:
         raise NotRunning(note or "no daemon: RUNWISE_NO_DAEMON is set")
     if note:
         print(f"note: {note}; answering without one", file=sys.stderr)
-    return _Child()
+    return Child()
 
 
 class _Socket:
@@ -80,7 +80,9 @@ class _Socket:
         self._connection.close()
 
 
-class _Child:
+class Child:
+    """An engine of this client's own, in a child process. Raises RunwiseError when it cannot be started."""
+
     def __init__(self) -> None:
         try:
             with launch.open_log() as log:
@@ -98,11 +100,13 @@ class _Child:
             raise RunwiseError(Kind.UNREACHABLE, f"cannot start the engine: {error}") from error
 
     def send(self, data: bytes) -> None:
+        """See `Channel`."""
         descriptor = _pipe(self._process.stdin)
         while data:
             data = data[os.write(descriptor, data) :]
 
     def receive(self) -> bytes:
+        """See `Channel`."""
         descriptor = _pipe(self._process.stdout)
         if not select.select([descriptor], [], [], launch.patience() or None)[0]:
             raise RunwiseError(Kind.UNREACHABLE, f"the engine (pid {self._process.pid}) is not responding")
@@ -112,6 +116,7 @@ class _Child:
         self._process.kill()
 
     def close(self) -> None:
+        """See `Channel`."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()

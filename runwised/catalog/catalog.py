@@ -105,6 +105,8 @@ class Catalog:
         self._stir = anyio.Event()
         self._refolder = anyio.Event()
         self._quick_until = 0.0
+        self._looking_since = 0.0
+        """When the look at all projects began that goes on; 0 between two."""
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Index, sweep, watch and save until cancelled."""
@@ -305,6 +307,23 @@ class Catalog:
         said += [f"{holdings.behind} not looked into yet"] if holdings.is_behind else []
         yield f"{place.root}: last sweep {now - holdings.looked_at:.1f} s ago; {', '.join(said)}"
 
+    @property
+    def stalled_seconds(self) -> float:
+        """How long a look at all projects, or all workers, have been at one thing without getting on with it."""
+        looking = time.monotonic() - self._looking_since if self._looking_since else 0.0
+        return max(looking, self._growth.ingest.stalled_seconds)
+
+    def reload(self) -> None:
+        """Forget what was learned of settings and mounts, and look at every project again."""
+        self._settings.forget()
+        self._mounts.forget()
+        self._refolder.set()
+        self._stir.set()
+
+    def rescue(self) -> None:
+        """Save what can be saved while the loop hangs; on another thread, and nothing is done after it."""
+        self._saving.rescue(self._runs())
+
     async def close(self) -> None:
         """Save what is worth saving, and give all files back."""
         await self._saving.tidy(self._runs(), at_once=True)
@@ -343,7 +362,7 @@ class Catalog:
             with anyio.move_on_after(SWEEP_SECONDS - rest):
                 await self._stir.wait()
             self._stir = anyio.Event()
-            started = time.perf_counter()
+            started, self._looking_since = time.perf_counter(), time.monotonic()
             for place, holdings in list(self._projects.items()):
                 if time.monotonic() - holdings.asked_at > FORGET_SECONDS and not holdings.changes.any:
                     await self._saving.tidy(holdings.runs, at_once=True)
@@ -354,6 +373,7 @@ class Catalog:
                 while holdings.is_behind:
                     await holdings.catch_up(BACKGROUND_SECONDS)
             self._refolder.set()
+            self._looking_since = 0.0
             rest = min((time.perf_counter() - started) * REST, SWEEP_SECONDS)
             await anyio.sleep(rest)
 

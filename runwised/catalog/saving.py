@@ -41,6 +41,13 @@ class Saving:
         self._bound_kept(known)
         return bool(known)
 
+    def rescue(self, runs: Iterable[Run]) -> None:
+        """Save what is due while nothing else can be done any more, but for runs that are just being worked on."""
+        for run in list(runs):
+            slot, path = run.slot, self._growth.sidecar_path(run)
+            if slot.warm is not None and not slot.is_saved and path and not slot.lock.statistics().locked:
+                self._growth.store.write(path, slot.warm.parts())
+
     async def _bound_warm(self, runs: Iterable[Run]) -> None:
         total = sum(run.slot.warm.index.nbytes for run in runs if run.slot.warm is not None)
         for run in runs:

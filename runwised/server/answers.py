@@ -184,9 +184,22 @@ class Answers:
         """Index, watch and save until cancelled."""
         await self._catalog.run(task_status=task_status)
 
+    @property
+    def stalled_seconds(self) -> float:
+        """How long the background has been at one thing without getting on with it."""
+        return self._catalog.stalled_seconds
+
+    def reload(self) -> None:
+        """Forget what was learned of settings and mounts, and look at everything again."""
+        self._catalog.reload()
+
     async def close(self) -> None:
         """Save what is worth saving."""
         await self._catalog.close()
+
+    def rescue(self) -> None:
+        """Save what can be saved while the loop hangs."""
+        self._catalog.rescue()
 
 
 def _guarded(chunks: Iterator[str]) -> Iterator[str]:

@@ -37,6 +37,8 @@ class Echo:
 
     def __init__(self) -> None:
         self.abandoned = 0
+        self.stalled = 0.0
+        self.wedged = False
 
     async def ask(self, query: Query, look: Look, where: Where, say: Say) -> Written:
         asked = query if isinstance(query, ListRuns) else ListRuns()
@@ -51,6 +53,15 @@ class Echo:
                 await self._wait()
             case "wait":
                 await self._wait()
+            case "hold":
+                while not os.path.exists(f"{where.cwd}/go"):  # noqa: PTH110
+                    await anyio.sleep(0.01)
+            case "stall":
+                self.stalled = 1e6
+            case "wedge":
+                self.wedged = True
+                print("blocking", flush=True)
+                time.sleep(60)
             case "block":
                 print("blocking", flush=True)
                 time.sleep(60)
@@ -80,8 +91,20 @@ class Echo:
         task_status.started()
         await anyio.sleep_forever()
 
+    @property
+    def stalled_seconds(self) -> float:
+        return self.stalled
+
+    def reload(self) -> None:
+        print("reloaded", flush=True)
+
     async def close(self) -> None:
         print("closed", flush=True)
+
+    def rescue(self) -> None:
+        print("rescued", flush=True)
+        if self.wedged:
+            time.sleep(60)
 
 
 if __name__ == "__main__":
