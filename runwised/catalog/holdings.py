@@ -22,6 +22,7 @@ from runwised.catalog.processes import Holders, lives
 from runwised.catalog.run import Run
 from runwised.catalog.segment import Segment
 from runwised.catalog.signs import Signs
+from runwised.catalog.slot import IndexLostError
 from runwised.formats import choose
 from runwised.formats.record import NO_HINTS, Hints
 from runwised.index.view import Mark, Past
@@ -360,7 +361,11 @@ class Holdings:
             await anyio.to_thread.run_sync(self._holders.look)
         for run in unsettled:
             before = run.current
-            run.settle(now)
+            try:
+                run.settle(now)
+            except IndexLostError:
+                run.changed()
+                self.owe(run)
             if (run.current.state, run.current.pid) != (before.state, before.pid):  # one without data may die, too
                 self._tell(run)
             await pace.breathe()
