@@ -35,7 +35,7 @@ def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
         assert time.monotonic() < deadline
-        select.select([], [], [], 0.01)
+        select.select([], [], [], 0.05)
 
 
 class Asker:

@@ -93,6 +93,30 @@ async def test_a_full_disk_costs_no_answer_and_no_old_sidecar(
     await again.close()
 
 
+async def test_what_cannot_be_written_of_the_state_is_said_in_status(
+    small_disk: Callable[[str], Path], tmp_path: Path
+) -> None:
+    disk, root = small_disk(DISK), tmp_path / "proj"
+    log = root / "logs/metrics.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(rows(0, 10))
+    ballast = fill(disk)
+    catalog = Catalog(None, disk / "state")
+    project = await catalog.view(str(root), {})
+    cursor = project.cursor()
+    notes = catalog.status()["notes"]
+    assert [FULL in note for note in notes] == [True, True], notes
+    assert project.past(cursor) is not None
+    assert await catalog.recent() == [str(root)]
+    await catalog.close()
+    ballast.unlink()
+    again = Catalog(None, disk / "state")
+    cursor = (await again.view(str(root), {})).cursor()
+    assert again.status()["notes"] == []
+    await again.close()
+    assert (await Catalog(None, disk / "state").view(str(root), {})).past(cursor) is not None
+
+
 @pytest.mark.parametrize("room", ["64k", "1m", "4m", "12m"])
 def test_a_disk_too_small_for_a_long_runs_arrays_does_not_end_who_indexes_it(
     room: str, small_disk: Callable[[str], Path], tmp_path: Path

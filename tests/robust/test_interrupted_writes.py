@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.robust.victims import PATIENCE, SYSTEM_CALLS, VICTIMS, Outcome, Plan, Victim
+from tests.robust.children import PATIENCE, SYSTEM_CALLS, Plan
+from tests.robust.victims import VICTIMS, Outcome, Victim
 
 ROOT = Path(__file__).resolve().parents[2]
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
@@ -26,12 +27,12 @@ EVERY_CALL = "all"
 
 
 class Nursery:
-    """A process that prepares a victim and forks children; see `tests.robust.victims`."""
+    """A process that prepares a victim and forks children; see `tests.robust.children`."""
 
     def __init__(self, name: str, home: Path) -> None:
         self.victim: Victim = VICTIMS[name](home)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.robust.victims", name, str(home)],
+            [sys.executable, "-m", "tests.robust.children", name, str(home)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protocol'}"},
