@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -226,11 +225,6 @@ def cold(project: Path, queries: Iterable[Query]) -> list[str]:
 def _pieces(numbers: range) -> Iterator[range]:
     """Some at a time: those who ask at once share a look at the files."""
     return (numbers[at : at + AT_ONCE] for at in range(0, len(numbers), AT_ONCE))
-
-
-def run_ids(told: str) -> list[str]:
-    """Ids of the runs that an answer to `ListRuns` names."""
-    return sorted(run["id"] for run in json.loads(told)["runs"])
 
 
 def everything(limit: int = 100_000) -> ListRuns:

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 KILL = 9
 EVERY_CALL = "all"
+REFUSED = "openat,write,pwrite64,fsync,rename,mkdir,unlink,ftruncate,fallocate"
 
 
 class Nursery:
@@ -184,6 +185,23 @@ def test_refused_at_any_call_nothing_is_lost_and_it_is_said(
     child.check(after)
     assert after.said is not None
     assert after.said["done"]
+
+
+@pytest.mark.usefixtures("strace")
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize("name", VICTIMS)
+def test_refused_by_the_system_nothing_is_lost_and_it_is_said(
+    name: str, error: str, nursery: Callable[[str], Nursery]
+) -> None:
+    child = nursery(name)
+    said = []
+    for call, times in child.system_calls(REFUSED).items():
+        for at in range(1, times + 1):
+            outcome = child.run(Plan(waits=True), f"inject={call}:error={error}:when={at}")
+            assert outcome.said is not None, f"an error got out: {call} {at}"
+            child.check(outcome)
+            said.append(outcome.said["note"])
+    assert any(os.strerror(getattr(errno, error)) in note for note in said)
 
 
 @pytest.mark.parametrize("limit", [1, 100, 1000, 4096])

@@ -112,7 +112,7 @@ class Sidecar(Victim):
         shutil.copy(self.sidecar, self.images / "old")
 
     def job(self) -> Job:
-        return Job([Source.of(Log(str(self.log), JSONL))], str(next(self.cache.rglob("*.rwx"))))
+        return Job([Source.of(Log(str(self.log), JSONL))], str(self.sidecar))
 
     def act(self) -> dict[str, Any]:
         job = self.job()
@@ -172,7 +172,7 @@ class Note(Sidecar):
 
     def act(self) -> dict[str, Any]:
         store = Store(self.cache)
-        return {"done": store.write(str(self.note), [b"new" * 7_000, b"!"]), "note": store.note}
+        return {"done": store.write(note_path(str(self.sidecar)), [b"new" * 7_000, b"!"]), "note": store.note}
 
     def check(self, outcome: Outcome) -> None:
         now = self.note.read_bytes()

@@ -34,7 +34,6 @@ from tests.robust.real_daemon import (
     encoded,
     everything,
     questions,
-    run_ids,
     until,
 )
 
@@ -50,6 +49,8 @@ WARM_SHARE = 0.3
 CHURN_SECONDS, COMPARE_SECONDS = 10.0, 60.0
 SAMPLED = 10
 """Runs that are compared with a cold parse each time."""
+TOUCHED, COMPARED = 500, 100
+"""Runs that are asked about before, and compared at the end beside those that go on."""
 STUCK, SILENT = 10, 10
 MOST_GROWTH = 5 << 20
 """Bytes an hour, and in less than an hour."""
@@ -130,9 +131,10 @@ class Soak:
         while json.loads(self.ask(ListRuns(limit=1)))["unindexed"]:
             time.sleep(0.5)
 
-    def touch_everything(self) -> None:
-        """Ask about every run once, so that what an answer leaves behind is there from the beginning."""
-        self.daemon.ask_all([Export(run=run_id) for run_id in self.told.rows])
+    def touch(self, count: int) -> None:
+        """Ask all there is to ask of so many runs, so that what an answer leaves behind is there from the beginning."""
+        chosen = self.dice.sample(list(self.told.rows), count)
+        self.daemon.ask_all([query for run_id in chosen for query in (ShowRun(run=run_id), Export(run=run_id))])
 
     def look(self, seconds: float) -> None:
         """What everybody asks now and then, and what it costs."""
@@ -237,22 +239,21 @@ def soak() -> Iterator[Soak]:
 
 def test_for_long_nothing_grows_and_nothing_is_lost(soak: Soak) -> None:
     soak.until_indexed()
-    soak.touch_everything()
+    soak.touch(TOUCHED)
     soak.trouble()
     soak.run(SECONDS)
     figures = soak.report()
     print(json.dumps(figures))
     for asker in soak.bad:
         asker.close()
-    assert run_ids(soak.ask(everything())) == sorted(soak.told.rows)
-    for some in (soak.told.active, soak.dice.sample(list(soak.told.rows), min(300, len(soak.told.rows)))):
+    for some in (soak.told.active, soak.dice.sample(list(soak.told.rows), COMPARED)):
         soak.compare(some)
-    exported = soak.daemon.ask_all([Export(run=run_id) for run_id in soak.told.rows])
-    assert [told.count("\n") for told in exported] == list(soak.told.rows.values())
+    listed = {run["id"]: run["rows"] for run in json.loads(soak.ask(everything()))["runs"]}
+    assert listed == soak.told.rows, "rows are lost"
     hours = max(figures["seconds"] / 3600, 1)
     assert figures["grown_mib"] * 2**20 <= MOST_GROWTH * hours
     until(lambda: soak.daemon.status()["clients"] == 1)
     warm = [sample.descriptors for sample in soak.samples if sample.seconds > WARM_SHARE * figures["seconds"]]
     third = len(warm) // 3
-    assert max(warm[-third:]) <= max(warm[:third]) + 5
+    assert np.median(warm[-third:]) <= np.median(warm[:third]) + 2
     assert figures["slowest_ms"] < DEADLINE_SECONDS * 1e3
