@@ -113,6 +113,7 @@ class Child:
         return os.read(descriptor, 1 << 18)
 
     def shut(self) -> None:
+        """As `Channel`."""
         self._process.kill()
 
     def close(self) -> None:

@@ -31,6 +31,7 @@ from runwised.catalog.processes import Holders
 from runwised.catalog.pruning import LIMITS, Limits, prune
 from runwised.catalog.run import Run
 from runwised.catalog.saving import Saving
+from runwised.catalog.store import remove_strays
 from runwised.catalog.stores import close_idle_stores, close_stores
 from runwised.catalog.watch import CALM, MOST_FOLDERS, QUICK, Beat, follow
 from runwised.index.kept import Annotation
@@ -96,6 +97,8 @@ class Catalog:
         self._projects: dict[Place, Holdings] = {}
         self._growth = Growth(cache, workers or os.cpu_count() or 1, inline_bytes, self._owe)
         self._growth.store.prepare()
+        if state is not None:
+            remove_strays(str(state))
         self._saving = Saving(self._growth)
         self._mounts = Mounts()
         self._attention = Attention(self._projects.values, self._mounts)
@@ -272,6 +275,7 @@ class Catalog:
     def status(self) -> dict[str, Any]:
         """How it is, for a person; JSON."""
         runs = self._runs()
+        troubles = [trouble for trouble in (self._known.trouble, self._ledger.trouble) if trouble]
         return {
             "projects": sorted(place.logs_dirs[0] if place.only else place.root for place in self._projects),
             "runs": len(runs),
@@ -283,7 +287,7 @@ class Catalog:
             "cache": self._growth.store.folder,
             "watching": [told for holdings in self._projects.values() for told in self._watching(holdings)],
             "gathered_ms": (QUICK if self._is_quick else CALM).debounce,
-            "notes": [note for holdings in self._projects.values() for note in holdings.notes()],
+            "notes": [*troubles, *(note for holdings in self._projects.values() for note in holdings.notes())],
         }
 
     def _watching(self, holdings: Holdings) -> Iterator[str]:

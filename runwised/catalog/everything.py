@@ -68,6 +68,8 @@ class KnownProjects:
     def __init__(self, state: Path | None) -> None:
         self._path = os.path.join(state, _NAME) if state is not None else ""
         self._own: dict[str, None] = {}
+        self.trouble = ""
+        """Why the roots cannot be written down."""
         self._silent: set[str] = set()
         """Roots on disks that once did not answer."""
 
@@ -80,10 +82,12 @@ class KnownProjects:
             return
         try:
             with locked(os.path.dirname(self._path)):
-                others = [known for known in self._read() if known != root and os.path.isdir(known)]
+                others = [known for known in self._lines() if known != root and os.path.isdir(known)]
                 lines = "".join(f"{known}\n" for known in [root, *others][:MOST_PROJECTS])
                 write_file(self._path, [os.fsencode(lines)])
+            self.trouble = ""
         except OSError as error:
+            self.trouble = f"{self._path} cannot be written: {error.strerror or error}"
             _log.warning("%s cannot be written: %s", self._path, error)
 
     def roots(self) -> list[str]:
@@ -116,11 +120,16 @@ class KnownProjects:
             return found[0]
         raise SeveralProjects(name, found) if found else NoSuchProject(name, roots)
 
-    def _read(self) -> list[str]:
+    def _lines(self) -> list[str]:
+        """Raises OSError: what cannot be read must not be written over."""
         try:
             return [line for line in os.fsdecode(read_whole(self._path)).split("\n") if line.startswith("/")]
         except FileNotFoundError:
             return []
+
+    def _read(self) -> list[str]:
+        try:
+            return self._lines()
         except OSError as error:
             _log.warning("%s cannot be read: %s", self._path, error)
             return []

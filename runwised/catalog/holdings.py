@@ -23,6 +23,7 @@ from runwised.catalog.resting import Resting
 from runwised.catalog.run import NOT_READ, Run
 from runwised.catalog.segment import Segment
 from runwised.catalog.signs import Signs
+from runwised.catalog.slot import IndexLostError
 from runwised.formats import choose
 from runwised.formats.record import NO_HINTS, Hints
 from runwised.index.kept import Mark, Past
@@ -397,7 +398,11 @@ class Holdings:
             await anyio.to_thread.run_sync(self._holders.look)
         for run in unsettled:
             before = run.current
-            run.settle(now)
+            try:
+                run.settle(now)
+            except IndexLostError:
+                run.changed()
+                self.owe(run)
             if (run.current.state, run.current.pid) != (before.state, before.pid):  # one without data may die, too
                 self._tell(run)
             await pace.breathe()
