@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import anyio
 
@@ -20,11 +20,18 @@ READ_SECONDS = 0.05
 
 
 class Attention:
-    """Follows the runs in `holdings()` that have followers; `mounts` know which file systems report changes."""
+    """Follows the runs in `holdings()` that have followers; `mounts` know which file systems report changes,
+    `answers` whether a project's disk answers at all."""
 
-    def __init__(self, holdings: Callable[[], Iterable[Holdings]], mounts: Mounts) -> None:
+    def __init__(
+        self,
+        holdings: Callable[[], Iterable[Holdings]],
+        mounts: Mounts,
+        answers: Callable[[Holdings], Awaitable[bool]],
+    ) -> None:
         self._holdings = holdings
         self._mounts = mounts
+        self._answers = answers
         self._touched: set[str] = set()
         self._anything = False
         self._happened = anyio.Event()
@@ -67,6 +74,11 @@ class Attention:
             tasks.start_soon(self._on_events)
             tasks.start_soon(self._on_ticks)
 
+    async def _reachable(self) -> list[Holdings]:
+        """The projects somebody waits for whose disks answer."""
+        waited = [holdings for holdings in self._holdings() if holdings.changes.any]
+        return [holdings for holdings in waited if await self._answers(holdings)]
+
     async def _on_events(self) -> None:
         while True:
             await self._happened.wait()
@@ -74,7 +86,7 @@ class Attention:
             touched, self._touched = self._touched, set()
             parents = {os.path.dirname(path) for path in touched}
             anything, self._anything = self._anything, False
-            for holdings in list(self._holdings()):
+            for holdings in await self._reachable():
                 if holdings.changes.all and not parents.isdisjoint(holdings.place.wandb_dirs):
                     await holdings.admit(READ_SECONDS)
                 runs = [run for run in _followed(holdings) if anything or _is_touched(run, touched, parents)]
@@ -92,7 +104,7 @@ class Attention:
             is_due = waited >= TICK_SECONDS
             if is_due:
                 waited = 0.0
-            for holdings in list(self._holdings()):
+            for holdings in await self._reachable():
                 if holdings.changes.all:
                     await holdings.admit(READ_SECONDS)
                 runs = list(_followed(holdings)) if holdings.changes.any else []

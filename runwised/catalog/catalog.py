@@ -8,7 +8,8 @@ import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,14 +20,15 @@ from anyio.abc import TaskStatus
 from runwised.catalog.annotations import NotKept, Overlay
 from runwised.catalog.attention import Attention
 from runwised.catalog.changes import Follower
+from runwised.catalog.disks import Disks, DiskSilent, stat_all
 from runwised.catalog.everything import Everything, KnownProjects, is_found_alone
 from runwised.catalog.growth import INLINE_BYTES, NEW_SHARE, Growth
 from runwised.catalog.holdings import SWEEP_SECONDS, Holdings, Project
 from runwised.catalog.ledger import Ledger
 from runwised.catalog.mounts import Mounts
-from runwised.catalog.named import locate_named
+from runwised.catalog.named import NoLog, locate_named
 from runwised.catalog.pace import Pace
-from runwised.catalog.place import Place, Settings, Settled, locate
+from runwised.catalog.place import NoProject, Place, Settings, Settled, locate
 from runwised.catalog.processes import Holders
 from runwised.catalog.pruning import LIMITS, Limits, prune
 from runwised.catalog.run import Run
@@ -91,7 +93,8 @@ class Catalog:
         self._limits = limits
         self._clock = clock
         self._state = state
-        self._known = KnownProjects(state)
+        self._mounts = Mounts()
+        self._known = KnownProjects(state, self._mounts.reports)
         self._settings = Settings()
         self._holders = Holders()
         self._projects: dict[Place, Holdings] = {}
@@ -100,10 +103,12 @@ class Catalog:
         if state is not None:
             remove_strays(str(state))
         self._saving = Saving(self._growth)
-        self._mounts = Mounts()
-        self._attention = Attention(self._projects.values, self._mounts)
+        self._disks = Disks(self._mounts)
+        self._attention = Attention(self._projects.values, self._mounts, self._answers)
         self._watched: frozenset[str] = frozenset()
         """Folders whose changes are reported."""
+        self._unwatched = ""
+        """Why not all are that could be."""
         self._ledger = Ledger(state / LEDGER if state else None)
         self._stir = anyio.Event()
         self._refolder = anyio.Event()
@@ -119,7 +124,8 @@ class Catalog:
             task_status.started()
 
     async def view(self, cwd: str, environ: Mapping[str, str]) -> Project:
-        """The project a question from `cwd` is about, as it is now. Raises NoProject."""
+        """The project a question from `cwd` is about, as it is now. Raises NoProject and DiskSilent."""
+        await self._ask_disks(cwd, environ)
         settled = locate(cwd, environ, self._settings)
         is_new = settled.place not in self._projects
         project = await self._look(settled)
@@ -127,8 +133,9 @@ class Catalog:
             await anyio.to_thread.run_sync(self._known.remember, project.root)
         return project
 
-    def root(self, cwd: str, environ: Mapping[str, str]) -> str:
-        """Root of the project a question from `cwd` is about. Raises NoProject."""
+    async def root(self, cwd: str, environ: Mapping[str, str]) -> str:
+        """Root of the project a question from `cwd` is about. Raises NoProject and DiskSilent."""
+        await self._ask_disks(cwd, environ)
         return locate(cwd, environ, self._settings).place.root
 
     async def recent(self) -> list[str]:
@@ -139,7 +146,9 @@ class Catalog:
         return list(dict.fromkeys([*(holdings.place.root for holdings in whole), *known]))
 
     async def view_of(self, path: str, cwd: str) -> Project:
-        """What is at a path, absolute or from `cwd`, and nothing else, as it is now. Raises NoLog."""
+        """What is at a path, absolute or from `cwd`, and nothing else, as it is now. Raises NoLog and DiskSilent."""
+        named = os.path.join(cwd, os.path.expanduser(path))
+        await self._disks.ask([named], partial(_quietly, locate_named, path, cwd, self._settings))
         return await self._look(locate_named(path, cwd, self._settings))
 
     async def find(self, name: str, cwd: str) -> str:
@@ -152,7 +161,8 @@ class Catalog:
     async def view_all(self) -> Everything:
         """Every project that was ever asked about, as far as a first look at one may take; new ones go first."""
         settled, silent = await self._known.places(self._settings, VIEW_SECONDS)
-        held = [(found, self._hold(found)) for found in settled]
+        known = [(found, self._hold(found)) for found in settled]
+        held = [(found, holdings) for found, holdings in known if await self._answers(holdings)]
         held.sort(key=lambda pair: pair[1].was_looked_at)
         rest = deque(enumerate(held))
         looked = await self._look_at_all(rest, time.monotonic() + VIEW_SECONDS)
@@ -174,7 +184,8 @@ class Catalog:
             while rest and (left := deadline - time.monotonic()) > 0:
                 share = left * ABREAST / (len(rest) + ABREAST)
                 at, (found, _) = rest.popleft()
-                looked[at] = await self._look(found, max(share, LEAST_SECONDS), 0.0)
+                with suppress(DiskSilent):  # one of those that were not seen
+                    looked[at] = await self._look(found, max(share, LEAST_SECONDS), 0.0)
 
         async with anyio.create_task_group() as tasks:
             for _ in range(ABREAST):
@@ -195,12 +206,26 @@ class Catalog:
     async def _look(self, settled: Settled, seconds: float = VIEW_SECONDS, share: float = NEW_SHARE) -> Project:
         holdings = self._hold(settled)
         running = holdings.running
+        await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
         await holdings.refresh(min(AGAIN_SECONDS, seconds) if holdings.runs else seconds, share)
         if holdings.running != running:
             self._refolder.set()
         if holdings.is_behind:
             self._stir.set()
         return holdings.project()
+
+    async def _ask_disks(self, cwd: str, environ: Mapping[str, str]) -> None:
+        """Raises DiskSilent where looking for the project would hang."""
+        named = [path for value in environ.values() for path in value.split(os.pathsep)]
+        await self._disks.ask([cwd, *named], partial(_quietly, locate, cwd, environ, self._settings))
+
+    async def _answers(self, holdings: Holdings) -> bool:
+        """Whether a project can be looked at without hanging."""
+        try:
+            await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
+        except DiskSilent:
+            return False
+        return True
 
     def _hold(self, settled: Settled) -> Holdings:
         """The runs of a place, from now on known; they are looked at in the background, if not before."""
@@ -236,6 +261,7 @@ class Catalog:
                     break
                 for run in missing:
                     await self._index(run)
+                await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
                 await holdings.refresh(AGAIN_SECONDS)
         return holdings.project()._replace(named=project.named)
 
@@ -287,7 +313,12 @@ class Catalog:
             "cache": self._growth.store.folder,
             "watching": [told for holdings in self._projects.values() for told in self._watching(holdings)],
             "gathered_ms": (QUICK if self._is_quick else CALM).debounce,
-            "notes": [*troubles, *(note for holdings in self._projects.values() for note in holdings.notes())],
+            "notes": [
+                *troubles,
+                *(note for holdings in self._projects.values() for note in holdings.notes()),
+                *self._disks.notes,
+                *([self._unwatched] if self._unwatched else []),
+            ],
         }
 
     def _watching(self, holdings: Holdings) -> Iterator[str]:
@@ -296,7 +327,7 @@ class Catalog:
         every = f"looked at every {SWEEP_SECONDS:g} s and when asked"
         for folder in place.wandb_dirs + place.logs_dirs:
             kind = self._mounts.kind(folder)
-            if not os.path.isdir(folder):
+            if self._mounts.reports(folder) and not os.path.isdir(folder):  # others may not answer
                 how = "not there"
             elif folder in self._watched:
                 how = "changes are reported"
@@ -350,11 +381,12 @@ class Catalog:
         """Index one run here when it is short or nobody else does it, else wait for the next a worker has done."""
         if (self._growth.is_quick(run) or not self._growth.ingest.active) and run not in self._growth.ingest.working:
             self._growth.ingest.drop(run)
-            if run.slot.filled:
-                await self._growth.bring_up(run, Pace(INDEXED_SECONDS))
-            elif not await self._growth.read_on(run, Pace(INDEXED_SECONDS)):
-                await self._growth.read_on(run, Pace(INDEXED_SECONDS))
-            run.changed()
+            with anyio.CancelScope(shield=True):  # who asked may go away, what was read has been read
+                if run.slot.filled:
+                    await self._growth.bring_up(run, Pace(INDEXED_SECONDS))
+                elif not await self._growth.read_on(run, Pace(INDEXED_SECONDS)):
+                    await self._growth.read_on(run, Pace(INDEXED_SECONDS))
+                run.changed()
             return
         self._growth.ingest.put(run, urgent=True)
         await self._growth.wait_finished()
@@ -372,6 +404,8 @@ class Catalog:
                     await self._saving.tidy(holdings.runs, at_once=True)
                     await holdings.pack(PACK_SECONDS)
                     self._projects.pop(place)
+                    continue
+                if not await self._answers(holdings):
                     continue
                 await holdings.refresh(BACKGROUND_SECONDS, slices=1 if holdings.changes.any else SLICES)
                 while holdings.is_behind:
@@ -404,9 +438,8 @@ class Catalog:
         """Watch the folders where runs are or may begin, and those of running runs."""
         while True:
             folders, beat = self._to_watch()
-            self._watched = frozenset(folders)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(follow, folders, self._heed, beat, self._heed_all)
+                tasks.start_soon(follow, folders, self._heed, beat, self._heed_all, self._watch_stands)
                 while self._to_watch() == (folders, beat):
                     self._refolder = anyio.Event()
                     with anyio.move_on_after(LINGER_SECONDS if beat is QUICK else math.inf):
@@ -426,6 +459,11 @@ class Catalog:
         """Whether somebody waits, or did until just now."""
         return self._attention.is_wanted or time.monotonic() < self._quick_until
 
+    def _watch_stands(self, watched: Sequence[str], why: str) -> None:
+        if why and why != self._unwatched:
+            _log.warning("%s", why)
+        self._watched, self._unwatched = frozenset(watched), why
+
     def _heed_all(self) -> None:
         self._attention.heed_all()
         self._stir.set()
@@ -434,6 +472,12 @@ class Catalog:
         self._attention.heed(paths)
         if any(path.endswith(".wandb") or os.path.isdir(path) for path in paths):
             self._stir.set()
+
+
+def _quietly(locating: Callable[..., object], *words: object) -> None:
+    """Look where a project would be looked for; whether there is one is found out afterwards."""
+    with suppress(NoProject, NoLog):
+        locating(*words)
 
 
 async def _steadily(work: Callable[[], Awaitable[None]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,7 +65,9 @@ class Everything(NamedTuple):
 class KnownProjects:
     """The roots of projects with runs that were asked about, the latest that was new first; one a line in a file."""
 
-    def __init__(self, state: Path | None) -> None:
+    def __init__(self, state: Path | None, is_near: Callable[[str], bool] = lambda path: bool(path)) -> None:
+        self._is_near = is_near
+        """Whether a path lies on a disk that always answers."""
         self._path = os.path.join(state, _NAME) if state is not None else ""
         self._own: dict[str, None] = {}
         self.trouble = ""
@@ -82,13 +84,16 @@ class KnownProjects:
             return
         try:
             with locked(os.path.dirname(self._path)):
-                others = [known for known in self._lines() if known != root and os.path.isdir(known)]
+                others = [known for known in self._lines() if known != root and self._may_be(known)]
                 lines = "".join(f"{known}\n" for known in [root, *others][:MOST_PROJECTS])
                 write_file(self._path, [os.fsencode(lines)])
             self.trouble = ""
         except OSError as error:
             self.trouble = f"{self._path} cannot be written: {error.strerror or error}"
             _log.warning("%s cannot be written: %s", self._path, error)
+
+    def _may_be(self, known: str) -> bool:
+        return not self._is_near(known) or os.path.isdir(known)
 
     def roots(self) -> list[str]:
         """All of them; some may be gone."""

@@ -19,6 +19,7 @@ from runwise_protocol.query import Look, Query, Where
 from runwised.catalog.annotations import NotKept
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.demo import prepare as prepare_demo
+from runwised.catalog.disks import DiskSilent
 from runwised.catalog.everything import Everything, NoSuchProject, SeveralProjects
 from runwised.catalog.holdings import Project
 from runwised.catalog.named import NoLog, NotThere
@@ -160,8 +161,8 @@ class Answers:
     async def root(self, where: Where) -> str | None:
         """Root of the project that a question from there is about; None where there is none."""
         try:
-            return self._catalog.root(where.cwd, where.environ)
-        except NoProject:
+            return await self._catalog.root(where.cwd, where.environ)
+        except (NoProject, DiskSilent):
             return None
 
     async def recent(self) -> list[str]:
@@ -213,7 +214,7 @@ def _unreadable(error: Exception) -> RunwiseError:
     return RunwiseError(Kind.UNREADABLE, str(error), "runwise list")
 
 
-_FINDINGS = (NoLog, NoProject, SeveralProjects, NotKept, Unreadable, IndexLostError)
+_FINDINGS = (DiskSilent, NoLog, NoProject, SeveralProjects, NotKept, Unreadable, IndexLostError)
 
 
 def _told(error: Exception) -> RunwiseError:
@@ -229,6 +230,8 @@ def _told(error: Exception) -> RunwiseError:
             return RunwiseError(Kind.NOT_FOUND, error.reason, "cd to a project, or try runwise demo")
         case SeveralProjects():
             return several_projects(error.name, error.roots)
+        case DiskSilent():
+            return RunwiseError(Kind.UNREADABLE, str(error), "runwise daemon status")
         case NotKept():
             return RunwiseError(Kind.UNREADABLE, str(error), "export RUNWISE_STATE_DIR=/a/folder/of/yours")
     return _unreadable(error)

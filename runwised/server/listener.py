@@ -22,6 +22,8 @@ from runwised.server.wire import Wire
 _SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 """Nothing is wrong with the listening socket, there is only no room."""
 _PAUSE_SECONDS = 0.1
+_TOLD_AT_ONCE = 64
+"""Clients that are told so between two pauses."""
 
 _log = logging.getLogger(__name__)
 
@@ -91,16 +93,24 @@ class Listener:
             self.clients -= 1
 
     async def _make_do(self, error: OSError) -> None:
-        """Out of descriptors: give the spare one to whoever is first, to be told so; then leave time to free some."""
+        """Out of descriptors: give the spare one to those who wait, to be told so; then leave time to free some."""
         _log.warning("cannot take connections: %s", error)
-        if self._spare is not None:
-            os.close(self._spare)
-            with contextlib.suppress(OSError):  # somebody else was quicker to take it, or the client has left
-                connection, _ = self._listening.accept()
-                _turn_away(connection, f"the daemon is busy: {error.strerror}", "ask again")
-            self._spare = None
+        for _ in range(_TOLD_AT_ONCE):
+            if self._spare is None or not self._turn_one_away(error):
+                break
         await anyio.sleep(_PAUSE_SECONDS)
+        self._spare = _spare() if self._spare is None else self._spare
+
+    def _turn_one_away(self, error: OSError) -> bool:
+        """Whether there was anybody, and the spare descriptor is back."""
+        assert self._spare is not None
+        os.close(self._spare)
+        connection = None
+        with contextlib.suppress(OSError):  # nobody waits, somebody else was quicker to take it, or the client has left
+            connection, _ = self._listening.accept()
+            _turn_away(connection, f"the daemon is busy: {error.strerror}", "ask again")
         self._spare = _spare()
+        return connection is not None and self._spare is not None
 
 
 def _spare() -> int | None:

@@ -21,7 +21,7 @@ from runwised.catalog.run import Run
 from runwised.catalog.store import Store
 from runwised.catalog.worker import Job, Source, read_all, resume_or_start, work
 from runwised.formats.jsonl import JSONL
-from runwised.index.view import Annotation, Mark, Past
+from runwised.index.kept import Annotation, Mark, Past
 
 
 class Outcome(msgspec.Struct):
