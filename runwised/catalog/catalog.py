@@ -298,6 +298,11 @@ class Catalog:
         run.changed()
         self._owe(run)
 
+    def counts(self) -> dict[str, int]:
+        """How much there is, and to do; touches no disk."""
+        runs = sum(len(holdings.runs) for holdings in self._projects.values())
+        return {"projects": len(self._projects), "runs": runs, "to index": len(self._growth.ingest)}
+
     def status(self) -> dict[str, Any]:
         """How it is, for a person; JSON."""
         runs = self._runs()

@@ -173,6 +173,10 @@ class Answers:
         """How the catalog is."""
         return self._catalog.status()
 
+    def counts(self) -> dict[str, int]:
+        """How many projects and runs are known, and how many of these wait for their index."""
+        return self._catalog.counts()
+
     async def demo(self) -> str:
         """Copy the demonstration project to the cache. Raises RunwiseError."""
         try:

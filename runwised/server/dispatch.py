@@ -75,6 +75,9 @@ class Engine(Protocol):
     def status(self) -> dict[str, Any]:
         """How it is, for a person; JSON."""
 
+    def counts(self) -> dict[str, int]:
+        """The same in a few numbers, for which no disk is touched."""
+
     async def demo(self) -> str:
         """Path of a folder with the demonstration project, made ready. Raises RunwiseError."""
 

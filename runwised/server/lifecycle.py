@@ -11,7 +11,6 @@ import os
 import resource
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
 
 import anyio
 import anyio.abc
@@ -93,8 +92,7 @@ class Life:
 
     def status(self) -> str:
         """How it is, in a line."""
-        found = self.engine.status()
-        counts = [f"{len(value) if isinstance(value, list) else value} {name}" for name, value in _told(found)]
+        counts = [f"{count} {name}" for name, count in self.engine.counts().items()]
         return ", ".join(["ready", *counts, f"{self.dispatcher.answered} answers"])
 
     @contextlib.asynccontextmanager
@@ -129,10 +127,6 @@ class Life:
             _log.warning("ended, though something hangs")
             logging.shutdown()
             os._exit(0)
-
-
-def _told(status: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    return ((name, status[name]) for name in ("projects", "runs", "waiting") if name in status)
 
 
 def live(

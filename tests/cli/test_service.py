@@ -121,12 +121,13 @@ def test_purging_removes_what_was_learned_and_said_and_nothing_of_anybody_elses(
 
 def test_folders_of_ones_own_are_handed_on_with_what_is_odd_in_their_names(user: Any) -> None:
     odd = user.home / 'my "50%" $HOME'
-    user.environ |= {"RUNWISE_CACHE_DIR": str(odd), "XDG_STATE_HOME": str(user.home / "st")}
+    user.environ |= {"RUNWISE_CACHE_DIR": str(odd), "XDG_STATE_HOME": str(user.home / "st"), "RUNWISE_CACHE_GIB": "2"}
     assert user.run("daemon", "install", "--hardening").returncode == 0
     unit = (user.units / "runwised.service").read_text()
     escaped = str(odd).replace('"', '\\"').replace("%", "%%")
     assert f'\nEnvironment="RUNWISE_CACHE_DIR={escaped}"\n' in unit
     assert f"\nEnvironment=RUNWISE_STATE_DIR={user.home}/st/runwised\n" in unit
+    assert "\nEnvironment=RUNWISE_CACHE_GIB=2\n" in unit
     drop_in = (user.units / "runwised.service.d" / "hardening.conf").read_text()
     assert f'\nReadWritePaths=-%t/runwised "-{escaped}" -{user.home}/st/runwised\n' in drop_in
 

@@ -84,6 +84,9 @@ class Echo:
     def status(self) -> dict[str, Any]:
         return {"abandoned": self.abandoned}
 
+    def counts(self) -> dict[str, int]:
+        return {"echoes": 1}
+
     async def demo(self) -> str:
         return "/demo"
 

@@ -55,7 +55,7 @@ def told(manager: Manager, **more: str) -> dict[str, Any]:
 
 def test_it_tells_when_it_is_ready_and_when_it_ends(start: Callable[..., Any], manager: Manager) -> None:
     daemon = start(options=told(manager))
-    assert manager.hears() == {"READY": "1", "STATUS": "ready, 0 answers"}
+    assert manager.hears() == {"READY": "1", "STATUS": "ready, 1 echoes, 0 answers"}
     daemon.process.send_signal(signal.SIGTERM)
     assert manager.hears()["STOPPING"] == "1"
     assert daemon.ended() == 0
