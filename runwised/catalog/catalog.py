@@ -404,6 +404,7 @@ class Catalog:
                 await self._stir.wait()
             self._stir = anyio.Event()
             started, self._looking_since = time.perf_counter(), time.monotonic()
+            looked = 0.0
             for place, holdings in list(self._projects.items()):
                 if time.monotonic() - holdings.asked_at > FORGET_SECONDS and not holdings.changes.any:
                     await self._saving.tidy(holdings.runs, at_once=True)
@@ -412,12 +413,17 @@ class Catalog:
                     continue
                 if not await self._answers(holdings):
                     continue
+                began = time.perf_counter()
                 await holdings.refresh(BACKGROUND_SECONDS, slices=1 if holdings.changes.any else SLICES)
-                while holdings.is_behind:
+                looked += time.perf_counter() - began
+                while holdings.is_behind and time.perf_counter() - started < SWEEP_SECONDS:
                     await holdings.catch_up(BACKGROUND_SECONDS)
             self._refolder.set()
             self._looking_since = 0.0
-            rest = min((time.perf_counter() - started) * REST, SWEEP_SECONDS)
+            rest = min(looked * REST, SWEEP_SECONDS)
+            if any(holdings.is_behind for holdings in self._projects.values()):
+                self._stir.set()  # to be gone on with, once the other projects were looked at
+                rest = 0.0
             await anyio.sleep(rest)
 
     async def _tidy(self) -> None:
