@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -23,19 +23,21 @@ from runwised.catalog.changes import Follower
 from runwised.catalog.disks import Disks, DiskSilent, stat_all
 from runwised.catalog.everything import Everything, KnownProjects, is_found_alone
 from runwised.catalog.growth import INLINE_BYTES, NEW_SHARE, Growth
-from runwised.catalog.holdings import SWEEP_SECONDS, Holdings, Project
+from runwised.catalog.holdings import SWEEP_SECONDS, Holdings
 from runwised.catalog.ledger import Ledger
 from runwised.catalog.mounts import Mounts
 from runwised.catalog.named import NoLog, locate_named
 from runwised.catalog.pace import Pace
 from runwised.catalog.place import NoProject, Place, Settings, Settled, locate
 from runwised.catalog.processes import Holders
-from runwised.catalog.pruning import LIMITS, Limits, prune
+from runwised.catalog.project import Project
+from runwised.catalog.pruning import LIMITS, Limits
 from runwised.catalog.run import Run
 from runwised.catalog.saving import Saving
 from runwised.catalog.store import remove_strays
-from runwised.catalog.stores import close_idle_stores, close_stores
-from runwised.catalog.watch import CALM, MOST_FOLDERS, QUICK, Beat, follow
+from runwised.catalog.stores import close_stores
+from runwised.catalog.upkeep import PACK_SECONDS, Upkeep
+from runwised.catalog.watching import Watching
 from runwised.index.kept import Annotation
 
 _log = logging.getLogger(__name__)
@@ -55,20 +57,12 @@ GLIMPSE_SECONDS = 0.75
 BACKGROUND_SECONDS = 0.01
 """What the background reads at once; a question waits no longer than that."""
 INDEXED_SECONDS = 60.0
-TIDY_SECONDS = 5.0
-PRUNE_SECONDS = 86_400.0
-PACK_SECONDS = 0.5
-"""What putting runs that are over into the manifest of a project may take at once."""
-TIDY_ANYWAY = 12
-"""While nobody asks and nothing is read, memory is tidied every so many times only, once there was nothing to do."""
 FORGET_SECONDS = 3600.0
 """A project nobody asked about for this long is not kept warm any more."""
 MOST_NAMED = 32
 """Files and folders that questions named and that are kept warm."""
 SLICES = 6
 """The background looks at one in so many of the runs that are over, while nobody waits: a question looks at all."""
-LINGER_SECONDS = 30.0
-"""Who waited once soon waits again: to watch otherwise costs more than to go on."""
 REST = 20
 """The background rests this many times as long as a look took, but no longer than until it is to look again anyway."""
 
@@ -90,7 +84,6 @@ class Catalog:
         inline_bytes: int = INLINE_BYTES,
         limits: Limits = LIMITS,
     ) -> None:
-        self._limits = limits
         self._clock = clock
         self._state = state
         self._mounts = Mounts()
@@ -103,23 +96,25 @@ class Catalog:
         if state is not None:
             remove_strays(str(state))
         self._saving = Saving(self._growth)
+        self._upkeep = Upkeep(self._projects, self._growth, self._saving, limits)
         self._disks = Disks(self._mounts)
         self._attention = Attention(self._projects.values, self._mounts, self._answers)
-        self._watched: frozenset[str] = frozenset()
-        """Folders whose changes are reported."""
-        self._unwatched = ""
-        """Why not all are that could be."""
+        self._watching = Watching(self._projects, self._mounts, self._attention, self._look_again)
         self._ledger = Ledger(state / LEDGER if state else None)
         self._stir = anyio.Event()
-        self._refolder = anyio.Event()
-        self._quick_until = 0.0
         self._looking_since = 0.0
         """When the look at all projects began that goes on; 0 between two."""
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Index, sweep, watch and save until cancelled."""
         async with anyio.create_task_group() as tasks:
-            for work in (self._growth.ingest.run, self._freshen, self._tidy, self._follow, self._attention.run):
+            for work in (
+                self._growth.ingest.run,
+                self._freshen,
+                self._upkeep.run,
+                self._watching.run,
+                self._attention.run,
+            ):
                 tasks.start_soon(_steadily, work)
             task_status.started()
 
@@ -209,8 +204,8 @@ class Catalog:
         await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
         await holdings.refresh(min(AGAIN_SECONDS, seconds) if holdings.runs else seconds, share)
         if holdings.running != running:
-            self._refolder.set()
-        if holdings.is_behind:
+            self._watching.check()
+        if holdings.behind:
             self._stir.set()
         return holdings.project()
 
@@ -235,7 +230,7 @@ class Catalog:
             holdings = Holdings(settled.place, self._holders, self._growth, self._ledger, self._clock, overlay)
             self._projects[settled.place] = holdings
             self._bound()
-            self._refolder.set()
+            self._watching.check()
         holdings.settings = settled
         holdings.asked_at = time.monotonic()
         return holdings
@@ -268,7 +263,7 @@ class Catalog:
     @contextmanager
     def follow(self, project: Project, run_ids: Iterable[str] | None) -> Iterator[Follower]:
         """Be woken when one of these runs changes, or any of the project (None); they are looked at closely then."""
-        with project.holdings.changes.follow(run_ids) as follower, self._quickly():
+        with project.holdings.changes.follow(run_ids) as follower, self._watching.quickly():
             yield follower
 
     @contextmanager
@@ -278,19 +273,8 @@ class Catalog:
         with ExitStack() as stack:
             for project in projects:
                 stack.enter_context(project.holdings.changes.follow(None, follower))
-            stack.enter_context(self._quickly())
+            stack.enter_context(self._watching.quickly())
             yield follower
-
-    @contextmanager
-    def _quickly(self) -> Iterator[None]:
-        """Have events handed on quickly, and ticks too, for somebody who waits."""
-        self._attention.begin()
-        self._refolder.set()
-        try:
-            yield
-        finally:
-            self._quick_until = time.monotonic() + LINGER_SECONDS
-            self._refolder.set()
 
     def repair(self, run: Run) -> None:
         """The run's index is not to be trusted: make it anew from the sources."""
@@ -316,36 +300,15 @@ class Catalog:
             "restored": self._growth.restored,
             "read_bytes": self._growth.read_bytes,
             "cache": self._growth.store.folder,
-            "watching": [told for holdings in self._projects.values() for told in self._watching(holdings)],
-            "gathered_ms": (QUICK if self._is_quick else CALM).debounce,
+            "watching": [told for holdings in self._projects.values() for told in self._watching.told(holdings)],
+            "gathered_ms": self._watching.beat.debounce,
             "notes": [
                 *troubles,
                 *(note for holdings in self._projects.values() for note in holdings.notes()),
                 *self._disks.notes,
-                *([self._unwatched] if self._unwatched else []),
+                *self._watching.notes,
             ],
         }
-
-    def _watching(self, holdings: Holdings) -> Iterator[str]:
-        """A line for each root of a project, and one for what is behind."""
-        place, now = holdings.place, time.monotonic()
-        every = f"looked at every {SWEEP_SECONDS:g} s and when asked"
-        for folder in place.wandb_dirs + place.logs_dirs:
-            kind = self._mounts.kind(folder)
-            if self._mounts.reports(folder) and not os.path.isdir(folder):  # others may not answer
-                how = "not there"
-            elif folder in self._watched:
-                how = "changes are reported"
-            else:
-                why = "" if self._mounts.reports(folder) else f", {kind or 'its file system'} reports no changes"
-                how = every + why
-            yield f"{folder} ({kind or 'unknown'}): {how}"
-        running = set(holdings.running)
-        unwatched = len(running - self._watched)
-        said = [f"{len(running)} running"]
-        said += [f"{unwatched} of them {every}"] if unwatched else []
-        said += [f"{holdings.behind} not looked into yet"] if holdings.is_behind else []
-        yield f"{place.root}: last sweep {now - holdings.looked_at:.1f} s ago; {', '.join(said)}"
 
     @property
     def stalled_seconds(self) -> float:
@@ -357,7 +320,7 @@ class Catalog:
         """Forget what was learned of settings and mounts, and look at every project again."""
         self._settings.forget()
         self._mounts.forget()
-        self._refolder.set()
+        self._watching.check()
         self._stir.set()
 
     def rescue(self) -> None:
@@ -372,6 +335,9 @@ class Catalog:
         self._growth.store.close()
         self._ledger.close()
         await anyio.to_thread.run_sync(close_stores)
+
+    def _look_again(self) -> None:
+        self._stir.set()
 
     def _runs(self) -> list[Run]:
         return [run for holdings in self._projects.values() for run in holdings.runs]
@@ -416,86 +382,18 @@ class Catalog:
                 began = time.perf_counter()
                 await holdings.refresh(BACKGROUND_SECONDS, slices=1 if holdings.changes.any else SLICES)
                 looked += time.perf_counter() - began
-                while holdings.is_behind and time.perf_counter() - started < SWEEP_SECONDS:
+                while holdings.behind and time.perf_counter() - started < SWEEP_SECONDS:
                     await holdings.catch_up(BACKGROUND_SECONDS)
-            self._refolder.set()
+            self._watching.check()
             self._looking_since = 0.0
             rest = min(looked * REST, SWEEP_SECONDS)
-            if any(holdings.is_behind for holdings in self._projects.values()):
+            if any(holdings.behind for holdings in self._projects.values()):
                 self._stir.set()  # to be gone on with, once the other projects were looked at
                 rest = 0.0
             await anyio.sleep(rest)
-
-    async def _tidy(self) -> None:
-        pruned_at = -math.inf
-        before: object = None
-        passed = 0
-        while True:
-            if (folder := self._growth.store.folder) and time.monotonic() - pruned_at > PRUNE_SECONDS:
-                pruned_at = time.monotonic()
-                await anyio.to_thread.run_sync(prune, folder, self._limits)
-            await anyio.sleep(TIDY_SECONDS)
-            asked_at = max((holdings.asked_at for holdings in self._projects.values()), default=0.0)
-            now = self._growth.read_bytes, self._growth.restored, asked_at
-            passed = passed + 1 if now == before else 0
-            if passed % TIDY_ANYWAY == 0:  # to look through ten thousand runs for nothing was most of an idle day
-                before = None if await self._saving.tidy(self._runs()) else now
-                for holdings in list(self._projects.values()):
-                    await holdings.pack(PACK_SECONDS)
-            self._growth.awake.tidy()
-            await anyio.to_thread.run_sync(close_idle_stores)
-
-    async def _follow(self) -> None:
-        """Watch the folders where runs are or may begin, and those of running runs."""
-        while True:
-            folders, beat = self._to_watch()
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(follow, folders, self._heed, beat, self._heed_all, self._watch_stands)
-                while self._to_watch() == (folders, beat):
-                    self._refolder = anyio.Event()
-                    with anyio.move_on_after(LINGER_SECONDS if beat is QUICK else math.inf):
-                        await self._refolder.wait()
-                tasks.cancel_scope.cancel()
-
-    def _to_watch(self) -> tuple[list[str], Beat]:
-        """The folders, those first whose runs somebody waits for, and how quickly events are handed on."""
-        roots = [folder for place in self._projects for folder in place.wandb_dirs + place.logs_dirs]
-        running = [folder for holdings in self._projects.values() for folder in holdings.running]
-        folders = dict.fromkeys([*self._attention.folders(), *roots, *running, *self._attention.consoles()])
-        reporting = [folder for folder in folders if self._mounts.reports(folder)]
-        return sorted(reporting[:MOST_FOLDERS]), QUICK if self._is_quick else CALM
-
-    @property
-    def _is_quick(self) -> bool:
-        """Whether somebody waits, or did until just now."""
-        return self._attention.is_wanted or time.monotonic() < self._quick_until
-
-    def _watch_stands(self, watched: Sequence[str], why: str) -> None:
-        if why and why != self._unwatched:
-            _log.warning("%s", why)
-        self._watched, self._unwatched = frozenset(watched), why
-
-    def _heed_all(self) -> None:
-        self._attention.heed_all()
-        self._stir.set()
-
-    def _heed(self, paths: set[str]) -> None:
-        self._attention.heed(paths)
-        if any(path.endswith(".wandb") or os.path.isdir(path) for path in paths):
-            self._stir.set()
 
 
 def _quietly(locating: Callable[..., object], *words: object) -> None:
     """Look where a project would be looked for; whether there is one is found out afterwards."""
     with suppress(NoProject, NoLog):
         locating(*words)
-
-
-async def _steadily(work: Callable[[], Awaitable[None]]) -> None:
-    """Do endless work; begin it again when it broke."""
-    while True:
-        try:
-            await work()
-        except Exception:  # noqa: BLE001 - the boundary: answers do not need the background, and must not end with it
-            _log.exception("the catalog's background broke")
-        await anyio.sleep(SWEEP_SECONDS)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import anyio
 import anyio.to_thread
 
-from runwised.catalog.holdings import Project
 from runwised.catalog.place import NoProject, Place, Settings, Settled, locate
+from runwised.catalog.project import Project
 from runwised.catalog.run import Run
 from runwised.catalog.state_files import locked, read_whole
 from runwised.catalog.store import write_file

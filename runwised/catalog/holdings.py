@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
-from typing import NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -14,19 +13,20 @@ import anyio.to_thread
 from runwised.catalog.annotations import Overlay
 from runwised.catalog.changes import Changes
 from runwised.catalog.discover import Discovery, Found
-from runwised.catalog.grouping import group, label, may_be_several, part_linked
+from runwised.catalog.grouping import group, label, may_be_several, order_of, part_linked
 from runwised.catalog.growth import NEW_SHARE, Growth
 from runwised.catalog.ledger import Ledger
 from runwised.catalog.loose import Looked
 from runwised.catalog.pace import Pace
 from runwised.catalog.place import Place, Settled
 from runwised.catalog.processes import Holders, lives
+from runwised.catalog.project import Project
 from runwised.catalog.resting import Resting
 from runwised.catalog.run import NOT_READ, Run
 from runwised.catalog.segment import Segment
 from runwised.catalog.signs import Signs
 from runwised.catalog.slot import IndexLostError
-from runwised.formats import choose
+from runwised.formats import recognise
 from runwised.formats.record import NO_HINTS, Hints
 from runwised.index.kept import Mark, Past
 from runwised.settings import RunwiseConfig
@@ -43,34 +43,6 @@ MOST_PROBED = 64
 """Runs whose logs are among `Holdings.paths`."""
 REST = 20
 """Looking for new runs rests this many times as long as it took."""
-
-
-class Project(NamedTuple):
-    """A project as it was when a question arrived; see `runwised.queries.project.ProjectView`."""
-
-    root: str
-    now: float
-    config: RunwiseConfig
-    runs: tuple[Run, ...]
-    unindexed: int
-    notes: tuple[str, ...]
-    holdings: Holdings
-    """Where it was taken from."""
-    named: str | None = None
-    """See `runwised.queries.project.ProjectView`."""
-
-    @property
-    def places(self) -> list[Looked]:
-        """Where logs are looked for, what was found there and what was passed over."""
-        return self.holdings.places()
-
-    def cursor(self) -> str:
-        """See `ProjectView`."""
-        return self.holdings.cursor()
-
-    def past(self, cursor: str) -> Past | None:
-        """See `ProjectView`."""
-        return self.holdings.past(cursor)
 
 
 class Holdings:
@@ -98,7 +70,7 @@ class Holdings:
         self.looked_at = 0.0
         """When all its logs were last looked at, on the monotonic clock."""
         self._lock = anyio.Lock()
-        self._discovery = Discovery(place, _recognise)
+        self._discovery = Discovery(place, recognise)
         self._holders = holders
         self._growth = growth
         self._ledger = ledger
@@ -125,13 +97,8 @@ class Holdings:
         return self._swept_at > 0
 
     @property
-    def is_behind(self) -> bool:
-        """Whether some runs have not even been looked into."""
-        return bool(self._due)
-
-    @property
     def behind(self) -> int:
-        """How many."""
+        """How many runs have not even been looked into."""
         return len(self._due)
 
     def owe(self, run: Run) -> None:
@@ -280,12 +247,12 @@ class Holdings:
             if pace.spent():
                 break
             some = due[start : start + AT_ONCE]
-            before.update((run, _order(run)) for run in some)
+            before.update((run, order_of(run)) for run in some)
             async with anyio.create_task_group() as tasks:
                 for run in some:
                     tasks.start_soon(self._bring_up_one, run, pace, share)
         self._open.update(dict.fromkeys(before))
-        if any(_order(run) != order for run, order in before.items()):
+        if any(order_of(run) != order for run, order in before.items()):
             self._regroup()
 
     def _tell(self, run: Run) -> None:
@@ -428,14 +395,3 @@ class Holdings:
             del self._open[run]
             self._growth.awake.rest(run.slot)
         self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")
-
-
-def _recognise(name: str, head: bytes) -> str:
-    form = choose(name, head)
-    return form.name if form else ""
-
-
-def _order(run: Run) -> list[object]:
-    """What decides which segments are one run, and in what order; of a single one only its id and links do."""
-    several = len(run.parts) > 1
-    return [*run.links, *((part.said_id, part.started if several else 0.0) for part in run.parts)]

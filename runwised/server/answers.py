@@ -21,9 +21,9 @@ from runwised.catalog.catalog import Catalog
 from runwised.catalog.demo import prepare as prepare_demo
 from runwised.catalog.disks import DiskSilent
 from runwised.catalog.everything import Everything, NoSuchProject, SeveralProjects
-from runwised.catalog.holdings import Project
 from runwised.catalog.named import NoLog, NotThere
 from runwised.catalog.place import NoProject
+from runwised.catalog.project import Project
 from runwised.catalog.slot import IndexLostError
 from runwised.index.view import Unreadable
 from runwised.queries.annotate import change

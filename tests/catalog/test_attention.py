@@ -15,7 +15,7 @@ from runwised.catalog import attention
 from runwised.catalog.attention import Attention
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.changes import Follower
-from runwised.catalog.holdings import Project
+from runwised.catalog.project import Project
 from runwised.catalog.run import Run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")]
@@ -137,7 +137,7 @@ async def test_where_nothing_is_reported_the_run_is_looked_at_again_and_again(
     with catalog.follow(project, [run.id]) as follower:
         async with running(catalog):
             assert await quiet(follower)
-            assert not catalog._watched
+            assert not catalog._watching._watched
             before = run.history.total_rows
             log.grow()
             with anyio.fail_after(BOUND / 2):
@@ -226,7 +226,7 @@ async def test_what_is_printed_beside_the_log_wakes_though_the_log_stands_still(
         (run,) = project.runs
         with catalog.follow(project, [run.id]) as follower:
             assert await quiet(follower)
-            assert str(Path(run.console_file).parent) in catalog._watched
+            assert str(Path(run.console_file).parent) in catalog._watching._watched
             before, rows = run.mark, run.history.total_rows
             with Path(run.console_file).open("a") as file:
                 file.write("RuntimeError: on fire\n")

@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from runwised.catalog import catalog as catalog_module
+from runwised.catalog import upkeep
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.place import locate
 from runwised.catalog.stores import close_idle_stores
@@ -70,9 +71,9 @@ async def test_a_project_with_much_to_read_does_not_keep_others_from_being_looke
 async def test_what_an_answer_keeps_is_saved_though_nobody_asks_again_and_nothing_is_read(
     add_run: Callable[..., Path], tmp_path: Path, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_module, "TIDY_SECONDS", 0.002)
+    monkeypatch.setattr(upkeep, "TIDY_SECONDS", 0.002)
     passes: list[None] = []  # each ends with a look at the stores
-    monkeypatch.setattr(catalog_module, "close_idle_stores", lambda: passes.append(close_idle_stores()))
+    monkeypatch.setattr(upkeep, "close_idle_stores", lambda: passes.append(close_idle_stores()))
     add_run("0.31.0-finished")
     catalog = Catalog(tmp_path / "cache")
     (run,) = (await ask(catalog, tmp_path / "proj")).runs

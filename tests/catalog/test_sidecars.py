@@ -287,7 +287,7 @@ async def test_indexes_beyond_the_bound_leave_memory(
 async def test_the_background_saves_without_being_told(
     saved: tuple[Path, Path, Any], tmp_path: Path, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runwised.catalog.catalog.TIDY_SECONDS", 0.05)
+    monkeypatch.setattr("runwised.catalog.upkeep.TIDY_SECONDS", 0.05)
     root, sidecar, _ = saved
     sidecar.unlink()
     catalog = Catalog(tmp_path / "cache")
