@@ -36,7 +36,7 @@ from runwised.catalog.run import Run
 from runwised.catalog.saving import Saving
 from runwised.catalog.store import remove_strays
 from runwised.catalog.stores import close_stores
-from runwised.catalog.upkeep import PACK_SECONDS, Upkeep
+from runwised.catalog.upkeep import PACK_SECONDS, Upkeep, steadily
 from runwised.catalog.watching import Watching
 from runwised.index.kept import Annotation
 
@@ -115,7 +115,7 @@ class Catalog:
                 self._watching.run,
                 self._attention.run,
             ):
-                tasks.start_soon(_steadily, work)
+                tasks.start_soon(steadily, work)
             task_status.started()
 
     async def view(self, cwd: str, environ: Mapping[str, str]) -> Project:
