@@ -61,11 +61,11 @@ async def test_a_project_with_much_to_read_does_not_keep_others_from_being_looke
     small = await ask(catalog, tmp_path / "small")
     large = catalog._hold(locate(str(tmp_path / "large"), {}, catalog._settings))
     async with running(catalog):
-        await until(lambda: large.is_behind)
+        await until(lambda: large.behind)
         before = small.holdings.looked_at
         await until(lambda: small.holdings.looked_at > before)
-        assert large.is_behind
-        await until(lambda: not large.is_behind)
+        assert large.behind
+        await until(lambda: not large.behind)
 
 
 async def test_what_an_answer_keeps_is_saved_though_nobody_asks_again_and_nothing_is_read(
