@@ -29,8 +29,8 @@ BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended."""
 CANNOT_WRITE = 74
 """EX_IOERR of sysexits.h."""
-_ALONE = ("daemon", "init", "mcp", "skill", "status")
-"""What needs no daemon to be started."""
+_ALONE = ("daemon", "doctor", "init", "mcp", "skill", "status")
+"""What a daemon that hangs must not keep from its work, nor be started for."""
 INTERRUPTED = 130
 """What a shell reports for a program that SIGINT ended."""
 
@@ -55,8 +55,9 @@ def main() -> None:
 
 def answer(argv: list[str]) -> int:
     """Answer one command line on stdout, in the quickest way there is. Raises OSError when that cannot be written."""
-    status, said = None, ""
-    if not (os.environ.get("RUNWISE_NO_DAEMON") or "_RUNWISE_COMPLETE" in os.environ):
+    status, said = None, os.environ.get("_RUNWISE_AGAIN", "")
+    is_alone = os.environ.get("RUNWISE_NO_DAEMON") or (argv and argv[0] in _ALONE)
+    if not (said or is_alone or "_RUNWISE_COMPLETE" in os.environ):
         folder = runtime_folder()
         try:
             connection = _connect(folder)
@@ -74,9 +75,7 @@ def answer(argv: list[str]) -> int:
 def _is_question(argv: list[str]) -> bool:
     """Whether it is worth a daemon."""
     helped = "--help" in argv or "-h" in argv
-    return not helped and (
-        not argv or not (argv[0].startswith("-") or argv[0] in ("daemon", "init", "mcp", "skill", "status"))
-    )
+    return not helped and (not argv or not (argv[0].startswith("-") or argv[0] in _ALONE))
 
 
 def _start() -> tuple[socket | None, int | None]:

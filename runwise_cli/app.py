@@ -16,16 +16,19 @@ from typing import Annotated, Any
 import typer
 from runwise_protocol import __version__
 from runwise_protocol.argv import COMMON, Parsed, build
-from runwise_protocol.client import here
+from runwise_protocol.client import Upgraded, here
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.queries import BY_COMMAND, QUERIES
 from runwise_protocol.query import Query
 from runwise_protocol.schema import Parameter, parameters
 
 from runwise_cli import daemon, mcp, skill
-from runwise_cli.ask import ask
+from runwise_cli.ask import again, ask
 from runwise_cli.demo import demo
+from runwise_cli.doctor import doctor
 from runwise_cli.init import init, init_auto
+from runwise_cli.service.install import install, uninstall
+from runwise_cli.service.logs import logs
 from runwise_cli.watch import watch
 
 _FIRST_CLAUSE = re.compile(r"[.:;](?:\s|$)| \(")
@@ -41,7 +44,10 @@ def main(argv: Sequence[str], said: str = "") -> int:
     app = command_line(partial(ask, said=said))
     try:
         _known_command(app, argv)
-        return int(app(argv or ["list"], prog_name="runwise", standalone_mode=False) or 0)
+        try:
+            return int(app(argv or ["list"], prog_name="runwise", standalone_mode=False) or 0)
+        except Upgraded as upgraded:
+            again(upgraded)
     except RunwiseError as error:
         return _report(error, argv)
     except typer.TyperException as error:
@@ -66,6 +72,7 @@ def command_line(answer: Callable[[Parsed], int]) -> typer.Typer:
     app.command("init")(_init)
     app.command("watch")(_watch)
     app.command("status", help="Tell how the daemon is, what it watches, and how.")(_told(daemon.status))
+    app.command("doctor")(_doctor)
     app.add_typer(_daemon_commands(), name="daemon", help="Start or stop the background process that answers.")
     app.add_typer(_one_command("install", _install_mcp), name="mcp", help="Give coding agents the tools, over MCP.")
     app.add_typer(_one_command("install", _install_skill), name="skill", help="Tell coding agents of the commands.")
@@ -76,6 +83,9 @@ def _daemon_commands() -> typer.Typer:
     group = typer.Typer(rich_markup_mode=None)
     for verb in (daemon.start, daemon.stop, daemon.status, daemon.restart):
         group.command(verb.__name__, help=verb.__doc__)(_told(verb))
+    group.command("logs")(_logs)
+    group.command("install")(_install)
+    group.command("uninstall")(_uninstall)
     return group
 
 
@@ -144,12 +154,54 @@ def _init(
     return 0
 
 
+def _doctor(
+    everything: Annotated[bool, typer.Option("--all", help="Look at every index, not at a sample.")] = False,
+    form: Annotated[str, typer.Option("--format", help="text or json.", metavar="text|json")] = "text",
+) -> int:
+    """Look for what may keep runwise from working, and say what mends it; exit status 1 where something does not."""
+    if form not in ("text", "json"):
+        raise RunwiseError(Kind.USAGE, f"no format {form!r}; text, json", "runwise doctor --format json")
+    text, status = doctor(everything=everything, form=form)
+    print(text)
+    return status
+
+
+def _logs(
+    lines: Annotated[int, typer.Option("-n", "--lines", help="How many of the last lines.")] = 50,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with those that come.")] = False,
+) -> int:
+    """Show the end of the daemon's log."""
+    return logs(lines, follow)
+
+
+def _install(
+    show: Annotated[
+        bool, typer.Option("--print", "--dry-run", help="Show what would be written, and change nothing.")
+    ] = False,
+    hardening: Annotated[bool, typer.Option("--hardening", help="Shut it off further; needs user namespaces.")] = False,
+) -> int:
+    """Make the daemon a service of yours, started at the first question; what is written is shown."""
+    for told in install(show=show, hardening=hardening):
+        print(told, end="", flush=True)
+    return 0
+
+
+def _uninstall(
+    purge: Annotated[bool, typer.Option("--purge", help="Remove indexes, tags, notes and the log too.")] = False,
+) -> int:
+    """Stop the daemon, and remove the service."""
+    for told in uninstall(purge=purge):
+        print(told, end="", flush=True)
+    return 0
+
+
 def _install_mcp(
     clients: Annotated[list[str] | None, typer.Argument(help=f"{', '.join(mcp.CLIENTS)}; all that are there.")] = None,
     show: Annotated[bool, typer.Option("--print", help="Show what would change, and change nothing.")] = False,
 ) -> int:
     """Add runwise-mcp to the configuration of coding agents' clients; what changes is shown."""
-    print(mcp.install(clients or [], Path.home(), show), end="")
+    for told in mcp.install(clients or [], Path.home(), show):
+        print(told, end="", flush=True)
     return 0
 
 

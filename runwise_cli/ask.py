@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from runwise_protocol.argv import Parsed
-from runwise_protocol.client import Client, here
+from runwise_protocol.client import Client, Upgraded, here
 from runwise_protocol.messages import Lane
 from runwise_protocol.query import Look, Where
+
+AGAIN = "_RUNWISE_AGAIN"
+"""Set for a command line that an upgrade met half-way: what the daemon last said of it."""
 
 
 def ask(parsed: Parsed, said: str = "") -> int:
@@ -20,6 +23,13 @@ def ask(parsed: Parsed, said: str = "") -> int:
     parsed = parsed._replace(query=parsed.query.resumed(said)) if said else parsed
     with Client.connect() as client:
         return write(client, parsed, here())
+
+
+def again(upgraded: Upgraded) -> NoReturn:
+    """Run this very command line anew, as what is installed now. Raises `upgraded` where that has been of no use."""
+    if AGAIN in os.environ:
+        raise upgraded
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, AGAIN: upgraded.said})
 
 
 def write(client: Client, parsed: Parsed, where: Where) -> int:

@@ -25,6 +25,8 @@ def start() -> tuple[str, int]:
     except launch.NoDaemon as reason:
         raise RunwiseError(Kind.UNREACHABLE, f"no daemon can run here: {reason}", "runwise list") from reason
     with Client.connect() as client:
+        if client.is_alone:
+            raise RunwiseError(Kind.UNREACHABLE, "a daemon of a newer version runs", "runwise daemon stop")
         return f"the daemon is running (pid {client.control('ping')['pid']})", 0
 
 

@@ -3,51 +3,72 @@
 from __future__ import annotations
 
 import argparse
-import faulthandler
 import gc
+import json
 import logging
 import os
-import signal
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from runwise_protocol import __version__
 from runwise_protocol.errors import Kind, RunwiseError
-from runwise_protocol.launch import READY
+from runwise_protocol.launch import READY, log_path
 from runwise_protocol.paths import cache_folder, runtime_folder, state_folder
 
 from runwised.catalog.catalog import Catalog
+from runwised.catalog.checks import checks
+from runwised.catalog.forgetting import forget_everything
 from runwised.catalog.pruning import LIMITS, Limits
 from runwised.mcp_host import McpHost
-from runwised.server import lifecycle
+from runwised.server import lifecycle, logs
 from runwised.server.answers import Answers
 from runwised.server.dispatch import Engine
+from runwised.server.options import IDLE_SECONDS, LOG_LEVEL, Options, options
 
-_QUIET_SECONDS = 60
-"""Between two log lines of one cause."""
+_log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str]) -> None:
     """Run the daemon, and end the process."""
-    options = _parser().parse_args(argv)
+    given = _parser().parse_args(argv)
     os.umask(0o077)
-    _log_to_stderr()
+    if given.forget_everything:
+        print(json.dumps(forget_everything(Path(cache_folder()), Path(state_folder()))))
+        return
+    if given.check:
+        found = checks(Path(cache_folder()), Path(state_folder()), given.all)
+        print(json.dumps([check._asdict() for check in found]), flush=True)
+        os._exit(0)  # a disk that does not answer must not keep us
+    logs.begin("info", log_path(), os.environ)
     status = 0
     host = McpHost(Path(cache_folder()))
     try:
-        if options.stdio:
+        if given.stdio:
+            _read_options(given)
             lifecycle.live_on_pipes(0, 1, _engine, host)
         else:
-            plan = lifecycle.Plan(folder=runtime_folder(), idle_seconds=options.idle_seconds)
-            lifecycle.live(plan, _engine, lambda: _tell(options.ready_fd, READY), host)
+            reread = partial(_plan, given)
+            lifecycle.live(reread(), _engine, partial(_tell, given.ready_fd, READY), host, reread)
     except RunwiseError as error:
-        status = _failed(options.ready_fd, error)
-    except Exception as error:  # the boundary: whoever waits for us must hear of it
-        logging.getLogger(__name__).exception("the daemon broke")
-        status = _failed(options.ready_fd, RunwiseError(Kind.INTERNAL, f"the daemon broke: {error!r}"))
-    logging.shutdown()
+        status = _failed(given.ready_fd, error)
+    except Exception as error:  # noqa: BLE001 - the boundary: whoever waits for us must hear of it
+        _log.critical("the daemon broke", exc_info=error)
+        status = _failed(given.ready_fd, RunwiseError(Kind.INTERNAL, f"the daemon broke: {error!r}"))
+    logs.end()
     os._exit(status)  # a thread that hangs in a read must not keep us
+
+
+def _plan(given: argparse.Namespace) -> lifecycle.Plan:
+    """As it is to live from now on. Raises RunwiseError."""
+    return lifecycle.Plan(folder=runtime_folder(), idle_seconds=_read_options(given).idle_seconds)
+
+
+def _read_options(given: argparse.Namespace) -> Options:
+    said = {LOG_LEVEL: given.log_level, IDLE_SECONDS: given.idle_seconds}
+    found = options({name: value for name, value in said.items() if value is not None}, os.environ)
+    logs.set_level(found.log_level)
+    return found
 
 
 def _engine() -> Engine:
@@ -80,14 +101,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="runwised", description="The daemon that answers the runwise command.")
     parser.add_argument("--version", action="version", version=f"runwised {__version__}")
     parser.add_argument(
-        "--idle-seconds",
-        type=float,
-        default=os.environ.get("RUNWISE_IDLE_SECONDS") or 0,
-        metavar="S",
-        help="end after this long without a question (0, the default: never)",
+        "--idle-seconds", metavar="S", help="end after this long without a question (0, the default: never)"
     )
+    parser.add_argument("--log-level", metavar="L", help=f"{', '.join(logs.LEVELS)} (info by default)")
     parser.add_argument("--detach", action="store_true", help="go to the background at once")
     parser.add_argument("--stdio", action="store_true", help="serve one client on stdin and stdout")
+    parser.add_argument("--check", action="store_true", help="look at caches and limits, tell as JSON, and end")
+    parser.add_argument("--all", action="store_true", help="with --check: look at every index, not at a sample")
+    parser.add_argument(
+        "--forget-everything", action="store_true", help="remove caches, tags, notes and the log, tell which, and end"
+    )
     parser.add_argument("--ready-fd", type=int, metavar="N", help="descriptor to write to when ready, or why not")
     return parser
 
@@ -99,35 +122,11 @@ def _tell(descriptor: int | None, message: bytes) -> None:
     try:
         os.write(descriptor, message)
     except BrokenPipeError:
-        logging.getLogger(__name__).info("nobody waits for us to be ready")
+        _log.info("nobody waits for us to be ready")
     os.close(descriptor)
 
 
 def _failed(descriptor: int | None, error: RunwiseError) -> int:
-    logging.getLogger(__name__).error("%s", error)
+    _log.error("%s", error)
     _tell(descriptor, f"{error.message}\n{error.hint}\n".encode(errors="backslashreplace"))
     return error.kind.exit_status
-
-
-class _Sparing(logging.Filter):
-    """Lets one line a minute through for each cause (the text of a message before its values are filled in)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        cause = f"{record.msg}{record.exc_info[0] if record.exc_info else ''}"
-        now = time.monotonic()
-        due = now - self._last.get(cause, -_QUIET_SECONDS) >= _QUIET_SECONDS
-        if due:
-            self._last[cause] = now
-        return due
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
-    handler.addFilter(_Sparing())
-    logging.basicConfig(handlers=[handler], level=logging.INFO)
-    faulthandler.register(signal.SIGUSR1)  # `kill -USR1` shows where every thread is

@@ -37,7 +37,7 @@ def private_daemon(short_path: Path) -> Callable[[], AbstractContextManager[dict
         home = Path(tempfile.mkdtemp(dir=short_path))
         ours = ("RUNWISE_", "WANDB_", "COLUMNS", "NO_COLOR")
         env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        env |= {f"RUNWISE_{name}_DIR": f"{home}/{name.lower()}" for name in ("RUNTIME", "CACHE", "STATE")}
+        env |= {f"RUNWISE_{name}_DIR": f"{home}/{name.lower()}" for name in ("RUNTIME", "CACHE", "STATE", "CONFIG")}
         env["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'protocol'}"
         yield env
         end_daemon(Path(env["RUNWISE_RUNTIME_DIR"]))

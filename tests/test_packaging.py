@@ -62,6 +62,17 @@ def test_the_wheel_holds_every_file_of_the_demonstration_project(wheel: zipfile.
     assert sum(name.endswith(".wandb") for name in there) == 6
 
 
+def test_the_wheel_holds_the_units_that_install_writes(wheel: zipfile.ZipFile, installed: Path) -> None:
+    for path in (ROOT / "systemd").iterdir():
+        assert wheel.read(f"runwise_cli/systemd/{path.name}") == path.read_bytes()
+    environ = outside(installed) | {"XDG_RUNTIME_DIR": str(installed)}
+    shown = [installed / "runwise", "daemon", "install", "--print"]
+    told = subprocess.run(shown, cwd="/", env=environ, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+    if sys.platform == "linux":
+        assert f"+ExecStart={installed / 'python'} -P -m runwised\n" in told.stdout
+
+
 def test_the_version_stands_in_one_place(wheel: zipfile.ZipFile) -> None:
     assert metadata(wheel)["Version"] == __version__
     code = [ROOT / "pyproject.toml"]

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -22,6 +23,8 @@ from runwise_protocol.queries import QUERIES
 from runwise_protocol.queries.run import MetricStats
 from runwise_protocol.queries.runs import RunEntry
 from runwise_protocol.query import Query
+
+from runwised.analysis.curve import Kind as EventKind
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,6 +50,12 @@ EXAMPLES = list(examples())
 def project(tmp_path: Path) -> Path:
     """The demonstration project, which the examples speak of."""
     return Path(shutil.copytree(ROOT / "runwised" / "demo", tmp_path / "demo"))
+
+
+def test_every_kind_of_event_is_named() -> None:
+    paragraph = PAGE.partition("\n`diagnose` looks at")[2].partition("\n\n")[0]
+    named = re.findall(r"`([a-z_]+)`", paragraph.partition("Kinds of events:")[2].partition("`health`")[0])
+    assert sorted(named) == sorted(get_args(EventKind))
 
 
 def test_there_are_examples() -> None:

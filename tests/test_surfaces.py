@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import anyio
@@ -26,6 +28,8 @@ AGE = re.compile(r"\b\d+(s|m|h|d)\d*\b|@[0-9a-z]{4,}(?=[\n\"])")
 FINISHED, FAILED = "fxb2c515", "fx6ea763"
 NOT_MET = f"wait {FINISHED} --until train/loss<0"
 """Answered, but with another exit status."""
+ALONE = ("tag ", "note ", "list --all")
+"""What begins like this has a daemon of its own: it writes, or tells what was asked before."""
 QUESTIONS = [
     "list",
     "list -n 1 --format json",
@@ -141,12 +145,20 @@ def engine_says(question: str, root: Path) -> tuple[str, int]:
         return f"{error}\n", error.kind.exit_status
 
 
+@pytest.fixture(scope="module")
+def shared_env(
+    project: Path, private_daemon: Callable[[], AbstractContextManager[dict[str, str]]]
+) -> Iterator[dict[str, str]]:
+    """The daemon that most questions are asked of, one after the other."""
+    with private_daemon() as env:
+        index_all(project, env)
+        yield env
+
+
 @pytest.fixture
-def surroundings(daemon_env: dict[str, str], project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """This process asks the test's own daemon too, from inside the project."""
-    for name, value in daemon_env.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(project)
+def alone(daemon_env: dict[str, str], project: Path) -> dict[str, str]:
+    """A daemon that was asked nothing before."""
+    index_all(project, daemon_env)
     return daemon_env
 
 
@@ -186,21 +198,29 @@ def test_every_command_is_among_the_questions() -> None:
 
 @pytest.mark.parametrize("question", [*QUESTIONS, *ERRORS])
 def test_every_surface_says_the_same(
-    question: str, project: Path, surroundings: dict[str, str], capfd: pytest.CaptureFixture[str]
+    question: str,
+    project: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    index_all(project, surroundings)
+    env = request.getfixturevalue("alone" if question.startswith(ALONE) else "shared_env")
+    # This process asks the same daemon too, from inside the project.
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(project)
     said = ageless(engine_says(question, project))
     assert said[0].strip()
     assert said[1] == (1 if question == NOT_MET else ERRORS.get(question, 0))
-    assert ageless(lane_says(question, project, surroundings)) == said
+    assert ageless(lane_says(question, project, env)) == said
     assert ageless(typer_says(question, capfd)) == said
     if question not in ERRORS and not question.startswith("export"):
         assert ageless((socket_says(question, project), said[1])) == said
 
 
-def test_without_a_daemon_the_answer_is_the_same(project: Path, surroundings: dict[str, str]) -> None:
-    alone = {**surroundings, "RUNWISE_NO_DAEMON": "1"}
+def test_without_a_daemon_the_answer_is_the_same(project: Path, daemon_env: dict[str, str]) -> None:
+    alone = {**daemon_env, "RUNWISE_NO_DAEMON": "1"}
     index_all(project, alone)
     for question in ("list", f"run {FAILED}", f"export {FAILED} --format csv"):
         assert ageless(lane_says(question, project, alone)) == ageless(engine_says(question, project))
-    assert not Path(surroundings["RUNWISE_RUNTIME_DIR"], "daemon.lock").exists()
+    assert not Path(daemon_env["RUNWISE_RUNTIME_DIR"], "daemon.lock").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -22,6 +23,9 @@ class Channel(Protocol):
 
     def receive(self) -> bytes:
         """The next bytes; none when the other side has gone. Raises OSError, and RunwiseError when it is silent."""
+
+    def shut(self) -> None:
+        """Have a thread that sends or receives see the other side go away."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -49,7 +53,7 @@ def open_channel(*, start: bool) -> Channel:
         raise NotRunning(note or "no daemon: RUNWISE_NO_DAEMON is set")
     if note:
         print(f"note: {note}; answering without one", file=sys.stderr)
-    return _Child()
+    return Child()
 
 
 class _Socket:
@@ -68,11 +72,17 @@ class _Socket:
         except BlockingIOError as error:
             raise launch.not_responding(runtime_folder()) from error
 
+    def shut(self) -> None:
+        with contextlib.suppress(OSError):  # it has gone already
+            self._connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self._connection.close()
 
 
-class _Child:
+class Child:
+    """An engine of this client's own, in a child process. Raises RunwiseError when it cannot be started."""
+
     def __init__(self) -> None:
         try:
             with launch.open_log() as log:
@@ -90,17 +100,24 @@ class _Child:
             raise RunwiseError(Kind.UNREACHABLE, f"cannot start the engine: {error}") from error
 
     def send(self, data: bytes) -> None:
+        """See `Channel`."""
         descriptor = _pipe(self._process.stdin)
         while data:
             data = data[os.write(descriptor, data) :]
 
     def receive(self) -> bytes:
+        """See `Channel`."""
         descriptor = _pipe(self._process.stdout)
         if not select.select([descriptor], [], [], launch.patience() or None)[0]:
             raise RunwiseError(Kind.UNREACHABLE, f"the engine (pid {self._process.pid}) is not responding")
         return os.read(descriptor, 1 << 18)
 
+    def shut(self) -> None:
+        """As `Channel`."""
+        self._process.kill()
+
     def close(self) -> None:
+        """See `Channel`."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()

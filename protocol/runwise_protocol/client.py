@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, BinaryIO, Self, TypeAlias, TypeVar
 
 from runwise_protocol import __version__, frames, launch, messages
-from runwise_protocol.channel import Channel, open_channel
+from runwise_protocol.channel import Channel, Child, NotRunning, open_channel
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.query import Look, Query, Reply, Where
+from runwise_protocol.versions import is_newer
 
 T = TypeVar("T")
 Frame: TypeAlias = tuple[int, bytes]
 
 
+_INSTALL = "runwise daemon install puts this one in its place"
+
+
+class Upgraded(RunwiseError):  # noqa: N818 - a finding, worded as one
+    """What is installed is of another version than this process, which began before that."""
+
+    def __init__(self, version: str) -> None:
+        message = f"runwise was upgraded to {version or 'another version'} after this {__version__} had begun"
+        super().__init__(Kind.UNREACHABLE, message, "start this program anew")
+        self.said = ""
+        """The last sign of life of the daemon that was there before, for `Query.resumed`."""
+
+
 class Client:
     """A connection to the user's daemon; not for several threads at once. Every method raises RunwiseError.
 
-    With `start`, a daemon is started where none answers, one of another version is replaced, and where none can run
-    the engine runs in a child process, after a line about that on stderr. A connection that was lost between two
-    questions is made anew, and a question whose answer did not begin because the daemon ended is asked once more.
+    With `start`, a daemon is started where none answers, and an older one is replaced. Where none can run, or a newer
+    one does, the engine runs in a child process, after a line about that on stderr. A connection that was lost between
+    two questions is made anew, and a question whose answer did not begin because the daemon ended is asked once more.
     """
 
     def __init__(self, *, start: bool = True) -> None:
@@ -30,8 +45,11 @@ class Client:
         self._whole: list[Frame] = []
         self._said = ""
         """Payload of the daemon's last sign of life."""
+        self._abandoned = False
         self.version = ""
         """Version of the daemon."""
+        self.is_alone = False
+        """Whether the engine runs in a child process, for this client only."""
 
     @classmethod
     def connect(cls, *, start: bool = True) -> Self:
@@ -51,6 +69,13 @@ class Client:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+
+    def abandon(self) -> None:
+        """End what another thread is asking, which raises RunwiseError there; nothing can be asked after it."""
+        self._abandoned = True
+        channel = self._channel
+        if channel is not None:
+            channel.shut()
 
     def ask(self, query: Query, *, look: Look | None = None, where: Where | None = None) -> Reply:
         """The typed answer, of the type that `query.reply` names; its `str()` is the text."""
@@ -92,8 +117,13 @@ class Client:
             raise RunwiseError(Kind.USAGE, f"a question of {len(payload)} bytes; {frames.REQUEST_CAP} are allowed")
         endings = 0
         while endings < 2:
-            self._said = ""
-            channel = self._channel or self._open()
+            self._check()
+            said, self._said = self._said, ""
+            try:
+                channel = self._channel or self._open()
+            except Upgraded as upgraded:
+                upgraded.said = said
+                raise
             if kind != frames.CONTROL and self.version != __version__:
                 message = f"the daemon is version {self.version}, this is {__version__}"
                 raise RunwiseError(Kind.UNREACHABLE, message, "runwise daemon restart")
@@ -106,28 +136,60 @@ class Client:
         raise RunwiseError(Kind.UNREACHABLE, "the daemon ended twice without an answer", f"see {launch.log_path()}")
 
     def _open(self) -> Channel:
-        """Connect and learn the daemon's version; with `start`, replace a daemon of another version."""
+        """Connect and learn the daemon's version; with `start`, replace an older one, and leave a newer one alone."""
+        was_replaced = False
         for _ in range(3):
-            self._channel = channel = open_channel(start=self._start)
-            self._frames, self._whole = frames.Frames(frames.REPLY_CAP), []
-            said = self._exchange(channel, frames.HELLO, __version__.encode())
-            if said is not None:
-                self.version = _read(said, frames.HELLO, bytes.decode)
-                if self.version == __version__ or not self._start:
-                    return channel
-                self._exchange(channel, frames.CONTROL, b"stop")
+            channel = self._greet(open_channel(start=self._start))
+            if channel is None:
+                continue
+            if self.version == __version__ or not self._start:
+                return channel
+            if was_replaced:
+                return self._beside(f"the service starts version {self.version}, this is {__version__}", _INSTALL)
+            if is_newer(self.version, __version__):
+                return self._beside(f"the daemon is version {self.version}, newer than this ({__version__})", "")
             self.close()
-            launch.wait_until_ended(launch.STOP_SECONDS if said else 0)
-        found = (
-            f"the daemon is version {self.version}, this is {__version__}"
-            if self.version
-            else "the daemon keeps ending"
-        )
-        raise RunwiseError(Kind.UNREACHABLE, found, f"see {launch.log_path()}")
+            launch.replace(self._stop_older)
+            was_replaced = True
+        raise RunwiseError(Kind.UNREACHABLE, "the daemon keeps ending", f"see {launch.log_path()}")
+
+    def _greet(self, channel: Channel) -> Channel | None:
+        """Make it the one that is used, once its version is known; None where the other side goes away."""
+        self._channel, self.is_alone = channel, isinstance(channel, Child)
+        self._frames, self._whole = frames.Frames(frames.REPLY_CAP), []
+        said = self._exchange(channel, frames.HELLO, __version__.encode())
+        if said is None:
+            self.close()
+            return None
+        self.version = _read(said, frames.HELLO, bytes.decode)
+        return channel
+
+    def _stop_older(self) -> bool:
+        """Ask an older daemon to end; whether there was one. It first finishes what it is answering."""
+        try:
+            channel = self._greet(open_channel(start=False))
+        except NotRunning:
+            return False
+        is_older = channel is not None and self.version != __version__ and not is_newer(self.version, __version__)
+        if channel is not None and is_older:
+            self._exchange(channel, frames.CONTROL, b"stop")
+        self.close()
+        return is_older
+
+    def _beside(self, why: str, hint: str) -> Channel:
+        """An engine of our own version, beside a daemon of another one. Raises Upgraded where it is there no more."""
+        self.close()
+        channel = self._greet(Child())
+        if channel is None or self.version != __version__:
+            self.close()
+            raise Upgraded(self.version)
+        print(f"note: {why}; answering without it" + (f"; {hint}" if hint else ""), file=sys.stderr)
+        return channel
 
     def _exchange(self, channel: Channel, kind: int, payload: bytes) -> Frame | None:
         """Send one frame and take one; None when the other side went away."""
         try:
+            self._check()
             try:
                 channel.send(frames.encode(kind, payload))
             except OSError:
@@ -136,6 +198,10 @@ class Client:
         except BaseException:
             self.close()
             raise
+
+    def _check(self) -> None:
+        if self._abandoned:
+            raise RunwiseError(Kind.UNREACHABLE, "the question was abandoned")
 
     def _next(self) -> Frame | None:
         if self._channel is None:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from runwise_protocol.errors import Kind, RunwiseError
@@ -26,13 +26,14 @@ READY_SECONDS = 10
 """A daemon that has not said it is ready by then has failed."""
 LOCK_NAME = "daemon.lock"
 READY = b"ready\n"
+LOG_CAP = 1 << 20
+"""Bytes of the daemon's log; a longer one is set aside, in the place of the one before."""
 
-_LAUNCH_LOCK = "launch.lock"
+LAUNCH_LOCK_NAME = "launch.lock"
 _RETRY_SECONDS = 0.02
-_LOG_CAP = 1 << 20
 _KEPT = ("HOME", "PATH", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
 _KEPT_FAMILIES = ("LC_", "XDG_", "RUNWISE_")
-_OUR_FOLDERS = ("RUNWISE_RUNTIME_DIR", "RUNWISE_CACHE_DIR", "RUNWISE_STATE_DIR")
+_OUR_FOLDERS = ("RUNWISE_RUNTIME_DIR", "RUNWISE_CACHE_DIR", "RUNWISE_STATE_DIR", "RUNWISE_CONFIG_DIR")
 
 
 class NoDaemon(Exception):  # noqa: N818 - a finding, worded as one
@@ -135,6 +136,25 @@ def wait_until_ended(seconds: float) -> bool:
     return True
 
 
+def replace(stop: Callable[[], bool]) -> None:
+    """Start a daemon in the place of the one that `stop` ends (False: there is none); nobody else starts one meanwhile.
+
+    Where a service manager has the socket it is what starts the next one. Raises RunwiseError.
+    """
+    folder = runtime_folder()
+    with _launch_lock(folder, though_one_answers=True):
+        if not stop():
+            return
+        if not wait_until_ended(STOP_SECONDS):
+            raise not_responding(folder)
+        found = connect(folder)
+        failure = None if found else _spawn(folder)
+        if found is not None:
+            found.close()
+    if failure is not None:
+        raise failure
+
+
 def _launch(folder: str) -> socket.socket:
     """Start a daemon, unless somebody else does it first. Raises RunwiseError and OSError."""
     with _launch_lock(folder) as early:
@@ -149,13 +169,13 @@ def _launch(folder: str) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _launch_lock(folder: str) -> Iterator[socket.socket | None]:
+def _launch_lock(folder: str, *, though_one_answers: bool = False) -> Iterator[socket.socket | None]:
     """Hold the right to start a daemon; gives a connection instead where one answered while waiting for it."""
     deadline = time.monotonic() + READY_SECONDS + 5
-    lock = os.open(f"{folder}/{_LAUNCH_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(f"{folder}/{LAUNCH_LOCK_NAME}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         found = None
-        while not _locked(lock) and (found := connect(folder)) is None:
+        while not _locked(lock) and (though_one_answers or (found := connect(folder)) is None):
             if time.monotonic() > deadline:
                 message = "another process has been starting the daemon for too long"
                 raise RunwiseError(Kind.UNREACHABLE, message, f"see {log_path()}")
@@ -175,14 +195,14 @@ def _locked(lock: int) -> bool:
 
 def _spawn(folder: str) -> RunwiseError | None:
     """Start a daemon and wait until it is ready; gives why it is not. Raises OSError."""
+    idle = idle_seconds()
     ready, told = os.pipe()
     try:
         try:
             with open_log() as log:
                 begin = os.fstat(log).st_size
-                options = ["--detach", "--ready-fd", str(told), "--idle-seconds", idle_seconds()]
                 subprocess.run(
-                    [*daemon_command(), *options],
+                    [*daemon_command(), "--detach", "--ready-fd", str(told)],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=log,
@@ -190,7 +210,7 @@ def _spawn(folder: str) -> RunwiseError | None:
                     start_new_session=True,
                     cwd="/",
                     umask=0o077,
-                    env={**environment(os.environ), "RUNWISE_RUNTIME_DIR": folder},
+                    env={**environment(os.environ), "RUNWISE_RUNTIME_DIR": folder, "RUNWISE_IDLE_SECONDS": idle},
                     check=False,
                 )
         finally:
@@ -263,7 +283,7 @@ def open_log() -> Iterator[int]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size > _LOG_CAP:
+        if path.exists() and path.stat().st_size > LOG_CAP:
             path.replace(path.with_suffix(".log.old"))
         log = os.open(path, flags | os.O_NOFOLLOW, 0o600)
     except OSError:

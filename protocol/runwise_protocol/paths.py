@@ -71,7 +71,7 @@ def make_folder(folder: str) -> None:
 
 
 def state_folder() -> str:
-    """Where the daemon's own log lies: ``$RUNWISE_STATE_DIR``, else the user's state folder."""
+    """Where tags, notes, cursors and the daemon's own log lie: ``$RUNWISE_STATE_DIR``, else the user's state folder."""
     import platformdirs
 
     return os.environ.get("RUNWISE_STATE_DIR") or platformdirs.user_state_dir("runwised", appauthor=False)
@@ -82,6 +82,13 @@ def cache_folder() -> str:
     import platformdirs
 
     return os.environ.get("RUNWISE_CACHE_DIR") or platformdirs.user_cache_dir("runwised", appauthor=False)
+
+
+def config_folder() -> str:
+    """Where the daemon's own settings lie: ``$RUNWISE_CONFIG_DIR``, else the user's configuration folder."""
+    import platformdirs
+
+    return os.environ.get("RUNWISE_CONFIG_DIR") or platformdirs.user_config_dir("runwised", appauthor=False)
 
 
 def _ours(folder: str) -> bool:

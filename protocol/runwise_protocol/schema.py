@@ -24,6 +24,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """One field of a contract, as a command line spells it."""
 
     name: str
+    argument: str
+    """What an MCP tool calls it."""
     kind: Literal["text", "integer", "switch"]
     flags: tuple[str, ...]
     """How it is spelled; none: it is given by place."""
@@ -104,6 +106,7 @@ def _parameter(field: inspect.Field) -> Parameter:
     kinds: dict[type, Literal["integer", "switch"]] = {inspect.IntType: "integer", inspect.BoolType: "switch"}
     return Parameter(
         name=field.name,
+        argument=extra.get("argument", field.name),
         kind=kinds.get(type(single), "text"),
         flags=() if extra.get("positional") else extra.get("flags", ("--" + field.name.replace("_", "-"),)),
         many=many,

@@ -1,4 +1,4 @@
-"""Finds where a metric first passes a bound, and what it was at a place, reading little of a long column."""
+"""Finds where a metric first passes a bound, and the row at a time, reading little of a long column."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from runwised.analysis.curve import Flags, Floats
-from runwised.index.view import Buckets, Series, Table
+from runwised.index.view import Series, Table
 
 Relation: TypeAlias = Literal["<", "<=", ">", ">="]
 
@@ -59,22 +59,6 @@ def _passes(values: Floats, relation: Relation, bound: float) -> Flags:
     if relation in ("<", "<="):
         return values < bound if relation == "<" else values <= bound
     return values > bound if relation == ">" else values >= bound
-
-
-def value_before(table: Table, key: str, stop: int) -> Point | None:
-    """The last point of a metric at positions [0, stop). Raises KeyError when there is no such metric."""
-    last = table.series(key, max(0, stop - 1), stop)
-    if len(last.values):
-        return Point(int(last.steps[-1]), float(last.times[-1]), float(last.values[-1]))
-    whole = all_before(table, key, stop)
-    if not len(whole.n):
-        return None
-    return Point(int(whole.step_to[-1]), float(whole.time_to[-1]), float(whole.last[-1]))
-
-
-def all_before(table: Table, key: str, stop: int) -> Buckets:
-    """The points of a metric at positions [0, stop) as one group, or none. Raises KeyError."""
-    return table.sample(key, 1, 0, stop)
 
 
 def rows_until(table: Table, time: float) -> int | None:

@@ -36,11 +36,13 @@ def divergence(key: str, views: Sequence[Curve]) -> list[Event]:
         return []
     levels = smooth(blocks(views[0]).levels, 3)
     gain = float(np.median(levels[:3]) - levels.min())
+    # Where the finest view holds a standstill alone, nothing is left of it.
+    last = next(view.values for view in reversed(views) if len(view.values))
     for view in views:
         for start, tail in _ends(view):
             at = _first_departure(blocks(tail), gain) if len(tail.values) >= _LEAST_POINTS else None
             if at is not None:
-                end = float(np.median(views[-1].values[-_ending(len(tail.values)) :]))
+                end = float(np.median(last[-_ending(len(tail.values)) :]))
                 sure = confidence(at.rise, at.least)
                 return [event("divergence", key, view, start + _onset(tail.values, at), None, end, at.normal, sure)]
     return []

@@ -74,14 +74,16 @@ class Fold(NamedTuple):
             highest=max(self.highest, high),
             rates=None if self.rates is None else self.rates.fed(fine),
         )
-        return known if self.role in _POINTWISE else known._seen(points, config)
+        return known if self.role in _POINTWISE else known._seen(points, self.total, config)
 
-    def _seen(self, points: Curve, config: AnomalyDetection) -> Fold:
-        """A segment is let go where it is full, whatever comes with the points that fill it."""
+    def _seen(self, points: Curve, before: int, config: AnomalyDetection) -> Fold:
+        """A segment is let go where it is full, whatever comes with the points that fill it; `before`: points that
+        were folded before these.
+        """
         lenses, repeats, at = self.lenses, self.repeats, 0
         while at < len(points.steps):
             piece = points.part(at, at + room(lenses))
-            lenses = grown(lenses, piece, *_sight(self.role, repeats, self.total + at, config))
+            lenses = grown(lenses, piece, *_sight(self.role, repeats, before + at, config))
             repeats = repeats.fed(piece) if repeats is not None else None
             at += len(piece.steps)
         return self._replace(lenses=lenses, repeats=repeats)

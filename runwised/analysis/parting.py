@@ -46,6 +46,8 @@ class Parting(NamedTuple):
     """In order; none: they keep together."""
     within: int
     """Steps of one cell: no place is known more closely."""
+    last_step: int
+    """No later step was looked at."""
 
 
 class _Cells(NamedTuple):
@@ -59,8 +61,9 @@ class _Cells(NamedTuple):
     """Mean of the finite values; NaN where there is none."""
 
 
-def parting(one: Table, other: Table, key: str) -> Parting | None:
+def parting(one: Table, other: Table, key: str, last_step: int | None = None) -> Parting | None:
     """Where `other`'s curve of a metric is off `one`'s, over the steps that both have logged; None: too little to tell.
+    No step after `last_step` counts.
 
     Both are averaged over up to 64 cells of equal width in steps. They are apart where they differ by more than
     twice the noise of both (`rolling.noise_of`), or one alone is finite, for at least five cells and a sixth of all,
@@ -69,6 +72,7 @@ def parting(one: Table, other: Table, key: str) -> Parting | None:
     """
     known = one.stats(key), other.stats(key)
     low, high = max(found.first_step for found in known), min(found.last_step for found in known)
+    high = high if last_step is None else min(high, last_step)
     if low >= high:
         return None
     groups = [table.sample(key, _FINE, table.position(low), table.position(high + 1)) for table in (one, other)]
@@ -80,7 +84,7 @@ def parting(one: Table, other: Table, key: str) -> Parting | None:
     first = _Cells(*(array[common] for array in first))
     if min(len(first.levels), len(second.levels)) < _FEWEST:
         return None
-    return Parting(list(_spans(first, second)), -(-(high - low + 1) // count))
+    return Parting(list(_spans(first, second)), -(-(high - low + 1) // count), high)
 
 
 def _cells(groups: Buckets, low: int, high: int, count: int) -> _Cells:

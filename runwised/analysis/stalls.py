@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -79,27 +80,34 @@ class Stalls(NamedTuple):
         middle = int(np.searchsorted(np.cumsum(self.lengths), (self.total - 1) / 2))
         return float(_SHORTEST * 2 ** ((middle + 0.5) / _OCTAVE))
 
-    def least(self, restarts: int = 0) -> float:
-        """Seconds from which on a gap is a stall; infinite where the rows do not tell a cadence. Each of `restarts`
-        accounts for one long gap.
+    def least(self, restarts: int = 0, back: Collection[int] = ()) -> float:
+        """Seconds from which on a gap is a stall; infinite where the rows do not tell a cadence.
+
+        Each of `restarts` accounts for one long gap. `back`: steps to which the run went back: what is before one of
+        them holds the time of the rows that were taken back.
         """
         if self.total < LEAST_ROWS:
             return math.inf
-        pauses = self.longest[_SINGLE + restarts :]
+        pauses = self._unexplained(restarts, back)[_SINGLE:]
         return max(_LEAST_SECONDS, _TIMES_USUAL * self.usual, _TIMES_PAUSE * pauses[0].seconds if pauses else 0.0)
 
-    def events(self, restarts: int = 0) -> list[Event]:
-        """The stalls it came back from, by onset."""
-        least = self.least(restarts)
+    def _unexplained(self, restarts: int, back: Collection[int]) -> list[Gap]:
+        """The longest gaps, without those that restarts and rewinds account for."""
+        gaps = [gap for gap in self.longest if gap.end_step not in back]
+        return gaps[max(0, restarts - (len(self.longest) - len(gaps))) :]
+
+    def events(self, restarts: int = 0, back: Collection[int] = ()) -> list[Event]:
+        """The stalls it came back from, by onset; see `least`."""
+        least = self.least(restarts, back)
         inside = range(_STARTING_UP, self.total - _STARTING_UP)
-        found = [gap for gap in self.longest[restarts:] if gap.seconds > least and gap.row in inside]
+        found = [gap for gap in self._unexplained(restarts, back) if gap.seconds > least and gap.row in inside]
         return [
             self._event(gap.step, gap.end_step, gap.seconds, least) for gap in sorted(found, key=lambda gap: gap.row)
         ]
 
-    def lasting(self, now: float, restarts: int = 0) -> list[Event]:
-        """The stall that a run which should be going is in at this time (epoch seconds), if it is."""
-        silent, least = now - self.time, self.least(restarts)
+    def lasting(self, now: float, restarts: int = 0, back: Collection[int] = ()) -> list[Event]:
+        """The stall that a run which should be going is in at this time (epoch seconds), if it is; see `least`."""
+        silent, least = now - self.time, self.least(restarts, back)
         return [self._event(self.step, None, silent, least)] if silent > least else []
 
     def _event(self, step: int, end: int | None, seconds: float, least: float) -> Event:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from runwised.analysis.curve import Curve, Flags, Floats
-from runwised.analysis.rolling import blocks, levels, mostly, smooth
+from runwised.analysis.rolling import blocks, levels_before, mostly, smooth
 
 _MOST = 20
 _CHANCE = 0.01
@@ -40,7 +40,7 @@ def usual(curve: Curve, window: int) -> Usual:
     """Of a finite curve with at least one point."""
     n = len(curve.values)
     window = max(5, min(window, n // 4))
-    short = levels(curve.values, window).before
+    short = levels_before(curve.values, window)
     cut = blocks(curve)
     count = len(cut.levels)
     reach = max(4, count // 4)
@@ -54,13 +54,14 @@ def _medians_before(levels: Floats, reach: int) -> Floats:
     """Before each level the median of up to so many others; NaN before the first."""
     held: list[float] = []
     medians = np.full(len(levels), np.nan)
-    for at, level in enumerate(levels.tolist()):
+    known = levels.tolist()
+    for at, level in enumerate(known):
         if held:
             half = len(held) // 2
             medians[at] = held[half] if len(held) % 2 else (held[half - 1] + held[half]) / 2
         insort(held, level)
         if at >= reach:
-            del held[bisect_left(held, levels[at - reach])]
+            del held[bisect_left(held, known[at - reach])]
     return medians
 
 

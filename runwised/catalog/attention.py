@@ -35,6 +35,7 @@ class Attention:
         self._touched: set[str] = set()
         self._anything = False
         self._happened = anyio.Event()
+        self._begun = anyio.Event()
 
     @property
     def is_wanted(self) -> bool:
@@ -47,11 +48,20 @@ class Attention:
         runs = [folder for holdings in waited for run in _followed(holdings) for folder in _folders(run)]
         return [*runs, *(folder for holdings in waited for folder in holdings.place.wandb_dirs)]
 
+    def consoles(self) -> list[str]:
+        """Where the runs that are waited for keep what they print, where that is not beside their logs."""
+        files = (run.console_file for holdings in self._holdings() for run in _followed(holdings))
+        return [os.path.dirname(path) for path in files if path]
+
     def heed(self, paths: set[str]) -> None:
         """Something happened to these paths."""
         if self.is_wanted:
             self._touched |= paths
             self._happened.set()
+
+    def begin(self) -> None:
+        """Somebody waits from now on."""
+        self._begun.set()
 
     def heed_all(self) -> None:
         """Nobody knows what happened."""
@@ -86,6 +96,9 @@ class Attention:
     async def _on_ticks(self) -> None:
         waited = 0.0
         while True:
+            if not self.is_wanted:
+                self._begun = anyio.Event()
+                await self._begun.wait()
             await anyio.sleep(POLL_SECONDS)
             waited += POLL_SECONDS
             is_due = waited >= TICK_SECONDS
@@ -114,4 +127,6 @@ def _folders(run: Run) -> list[str]:
 
 
 def _is_touched(run: Run, paths: set[str], parents: set[str]) -> bool:
+    if run.console_file in paths:
+        return True
     return any(part.path in paths if part.path else part.found.folder in parents for part in run.every)

@@ -14,6 +14,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -55,6 +56,13 @@ class Ingest:
         self._place = place
         self._finish = finish
         self._more = anyio.Event()
+        self._moved_at = time.monotonic()
+        """When a worker last began or finished a run."""
+
+    @property
+    def stalled_seconds(self) -> float:
+        """How long all that are being worked on have been."""
+        return time.monotonic() - self._moved_at if self.working else 0.0
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self.working)
@@ -119,10 +127,12 @@ class Ingest:
             run = min(self._waiting, key=lambda waiting: self._waiting[waiting])
             del self._waiting[run]
             self.working.add(run)
+            self._moved_at = time.monotonic()
             try:
                 result = await self._index(run, process, answers)
             finally:
                 self.working.discard(run)
+                self._moved_at = time.monotonic()
             self._finish(run, result)
             if result.done.broken:
                 return

@@ -11,7 +11,7 @@ SUFFIX = ".rwn"
 
 
 class Memory:
-    """See `runwised.index.view.Memory`. `path`: where the note is, read when it is asked for; empty without a cache."""
+    """See `runwised.index.kept.Memory`. `path`: where the note is, read when it is asked for; empty without a cache."""
 
     __slots__ = ("_note", "folds", "is_new", "path")
 
@@ -24,7 +24,7 @@ class Memory:
 
     @property
     def note(self) -> bytes:
-        """See `runwised.index.view.Memory`. A note that cannot be read is none: it is a cache."""
+        """See `runwised.index.kept.Memory`. A note that cannot be read is none: it is a cache."""
         if self._note is None:
             try:
                 self._note = read_whole(self.path)

@@ -49,6 +49,10 @@ class Mounts:
         """What was answered since the mounts were read."""
         self._read_at = -AGAIN_SECONDS
 
+    def forget(self) -> None:
+        """Read the table anew before the next answer."""
+        self._read_at = -AGAIN_SECONDS
+
     def kind(self, path: str) -> str:
         """The kind of file system a path lies on; empty where that cannot be known."""
         point = self.point(path)

@@ -12,7 +12,7 @@ from runwised.catalog.extras import Extras, fill
 from runwised.catalog.segment import Segment, Told, merge
 from runwised.catalog.tracked import TrackedRun
 from runwised.formats.record import Identity
-from runwised.index.view import Annotation
+from runwised.index.kept import Annotation
 
 
 class NamedRun(TrackedRun):

@@ -66,6 +66,10 @@ class Settings:
     def __init__(self) -> None:
         self._read: dict[str, tuple[tuple[int, ...], RunwiseConfig, str]] = {}
 
+    def forget(self) -> None:
+        """Read all of them anew."""
+        self._read.clear()
+
     def read(self, root: str) -> tuple[RunwiseConfig, str]:
         """The settings of the project at `root` (defaults where there are none), and a note or nothing."""
         path = os.path.join(root, CONFIG_NAME)

@@ -28,7 +28,8 @@ class Beat(NamedTuple):
     step: int
 
 
-CALM = Beat(200, 50)
+CALM = Beat(400, 200)
+"""While nobody does: who asks looks for themselves."""
 QUICK = Beat(20, 8)
 """While somebody waits for a change."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from itertools import chain
@@ -75,6 +76,7 @@ class Done(msgspec.Struct):
 def main() -> None:
     """Serve jobs until stdin ends."""
     os.nice(NICENESS)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the daemon hears signals on one thread, and holds them elsewhere
     out = sys.stdout.buffer
     for line in sys.stdin.buffer:
         _serve(msgspec.convert(json.loads(line), Job), out)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from runwised.formats.json_value import DEEPEST, as_float
 from runwised.formats.jsonl_axes import Axes
 from runwised.formats.jsonl_bulk import Decoded, OddRow
-from runwised.formats.jsonl_rows import MOST_KEYS, is_deeper, open_value, path_length
+from runwised.formats.jsonl_rows import MOST_KEYS, is_deeper, open_value, path_length, plain_value
 from runwised.formats.jsonl_shape import WIDEST, Shape
 from runwised.formats.jsonl_tokens import restore, restored
 from runwised.formats.record import NO_STEP, Column, Floats, Ints, Other, Rows
@@ -65,11 +65,12 @@ class Cells:
             for number, token in tokens.items():
                 cells[number] = cells[number][0], token
         if not any(type(value) is dict or type(value) is list for _, value in cells):
+            cells = [(row, plain_value(value)) for row, value in cells]
             self.loose.setdefault(key, []).extend(cells)
             return
         deepest = DEEPEST - path_length(key)
         for row, value in cells:
-            leaves = {key: value}
+            leaves = {key: plain_value(value)}
             if type(value) is dict or type(value) is list:
                 self._suspect |= is_deeper(value, deepest)
             if type(value) is dict and not self._suspect:

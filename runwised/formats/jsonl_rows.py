@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
@@ -25,6 +26,8 @@ _BLANKS = b" \t\r"
 _AFTER_BLANKS = re.compile(r"[ \t\r]*")
 
 _SEPARATOR = re.compile(r"(?<!\\)(?:\\\\)*\.")
+
+_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 _fast = msgspec.json.Decoder().decode
 _tolerant = json.JSONDecoder(strict=False, parse_int=parse_integer).raw_decode
@@ -89,14 +92,27 @@ def values_at_start(line: bytes) -> dict[str, Any]:
 
 
 def flatten(logged: dict[str, Any]) -> dict[str, Any]:
-    """Values by escaped key: nested objects opened, one with a ``_type`` kept whole, an empty one left out."""
+    """Values by escaped key: nested objects opened, one with a ``_type`` kept whole, an empty one left out.
+
+    The texts "NaN", "Infinity" and "-Infinity" are numbers: so they are written where JSON is taken strictly.
+    """
     values: dict[str, Any] = {}
     for key, value in logged.items():
         if type(value) is dict:
             _open(element(key), value, values)
         else:
-            values[element(key)] = value
+            values[element(key)] = plain_value(value)
     return values
+
+
+def plain_value(value: Any) -> Any:
+    """The number where a text is one that JSON cannot spell."""
+    return _NUMBERS.get(value, value) if type(value) is str else value
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number, or spelled as a text."""
+    return type(value) is float or type(value) is int or (type(value) is str and value in _NUMBERS)
 
 
 def open_value(name: str, value: dict[str, Any]) -> dict[str, Any]:
@@ -135,7 +151,7 @@ def _open(name: str, logged: dict[str, Any], values: dict[str, Any]) -> None:
         if type(value) is dict:
             _open(path, value, values)
         else:
-            values[path] = value
+            values[path] = plain_value(value)
 
 
 def _part(at: int, size: int, logged: dict[str, Any]) -> LinePart:

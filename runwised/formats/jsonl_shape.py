@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 import numpy as np
 
-from runwised.formats.jsonl_rows import element
+from runwised.formats.jsonl_rows import element, is_number
 from runwised.formats.record import Floats
 
 WIDEST = 1024
@@ -126,7 +126,7 @@ def _copied(kind: Tree | Literal["number", "plain"]) -> Tree | Literal["number",
 def _merge(tree: Tree, row: Mapping[str, Any]) -> None:
     for key, value in row.items():
         known = tree.get(key)
-        if type(value) is float or type(value) is int:
+        if is_number(value):
             kind: Tree | Literal["number", "plain"] = "number"
         elif type(value) is dict and "_type" not in value:
             kind = known if isinstance(known, dict) else {}

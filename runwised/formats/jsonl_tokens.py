@@ -1,4 +1,5 @@
-"""NaN and Infinity in JSON, which a strict parser refuses, respelled as numbers that nobody logs, and back.
+"""NaN and Infinity in JSON, which a strict parser refuses or takes for texts, respelled as numbers that nobody logs,
+and back.
 
 A run that has diverged logs NaN in every row; this lets its rows be decoded like any others.
 """
@@ -17,7 +18,12 @@ _NUMBERS = {
     b"-Infinity": b"-3.9402135672106e-281",
 }
 _VALUES = {float(number): float(token) for token, number in _NUMBERS.items()}
-_SPELLINGS = [(colon + token, colon + number) for token, number in _NUMBERS.items() for colon in (b": ", b":")]
+_SPELLINGS = [
+    (colon + spelled, colon + number)
+    for token, number in _NUMBERS.items()
+    for colon in (b": ", b":")
+    for spelled in (token, b'"' + token + b'"')
+]
 
 
 def respell(lines: bytes) -> tuple[bytes, int]:

@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 import msgspec
 
 from runwised.formats.record import Alert, Definition, Floats, Ints, Row, Text
+from runwised.index.kept import Annotation, Mark, Memory
 
 State: TypeAlias = Literal[
     "running", "finished", "failed", "crashed", "killed", "preempted", "ended", "empty", "unknown"
@@ -200,25 +201,13 @@ class Table(Protocol):
         """
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True):
-    """How far a run was at some moment, in positions that stay what they are however its index is made."""
+class Unreadable(Exception):  # noqa: N818 - a finding, worded as one
+    """A source cannot be read back; `path` and `reason` say which and why."""
 
-    records: int
-    """Of its history, voided ones too; -1 while it was not indexed."""
-    step: int | None
-    state: str
-    """As its condition says, but for one that has only started and whose process lives: that runs."""
-    exit_code: int | None
-    segments: int
-    console: int
-    """See `RunView.console_end`."""
-
-
-class Past(NamedTuple):
-    """What a project's runs were like at some moment."""
-
-    marks: Mapping[str, Mark] | None
-    """By run id; None: nobody had looked at the project yet."""
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
 
 
 class Condition(NamedTuple):
@@ -230,35 +219,6 @@ class Condition(NamedTuple):
     """One short clause: ``exit code 0``, ``pid 4711 is gone``, ``no growth for 3 h, host trainbox``."""
     exit_code: int | None
     pid: int | None = None
-
-
-class Annotation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What the user says of a run with `tag` and `note`; the run's log says nothing of it."""
-
-    added: tuple[str, ...] = ()
-    """Tags the log does not give it."""
-    removed: tuple[str, ...] = ()
-    """Tags the log gives it."""
-    note: str = ""
-
-    def tags(self, logged: Sequence[str]) -> tuple[str, ...]:
-        """The run's tags, of those that were logged: each once."""
-        return tuple(tag for tag in dict.fromkeys([*logged, *self.added]) if tag not in self.removed)
-
-    def notes(self, logged: str | None) -> str | None:
-        """The run's notes: those that were logged, then the user's own."""
-        return "\n".join(text for text in (logged, self.note) if text) or None
-
-
-class Memory(Protocol):
-    """What answers keep with a run, so as not to work it out again; nothing here knows what it is."""
-
-    @property
-    def folds(self) -> dict[str, Any]:
-        """Kept as long as the run's index is the same or goes on (see `Table.altered` for what goes back)."""
-
-    note: bytes
-    """Kept on disk too, whatever becomes of the index: it must say itself what it was made from. Empty: none."""
 
 
 class RunView(Protocol):
@@ -400,8 +360,9 @@ class RunView(Protocol):
     def console_end(self) -> int:
         """Where the console of the newest segment ends now; negative where it is read from the log itself."""
 
-    def console_from(self, end: int) -> Iterator[Line]:
-        """Console lines of the newest segment behind a `console_end`; all of them where that was another's."""
+    def console_from(self, end: int, *, ended: bool = False) -> Iterator[Line]:
+        """Console lines of the newest segment that were not whole at a `console_end`; all of them where that was
+        another's. With `ended` without a last one that has no end yet."""
 
     @property
     def mark(self) -> Mark:

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.queries.annotate import Annotate, NoteRun, Said, TagRun
 
-from runwised.index.view import Annotation, RunView
+from runwised.index.kept import Annotation
+from runwised.index.view import RunView
 from runwised.queries.onward import onward, propose
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import handle, resolve

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from runwised.index.view import Mark, RunView, Series, Stats, Table
+from runwised.index.kept import Mark
+from runwised.index.view import RunView, Series, Stats, Table
 from runwised.queries.moments import served_before
 
 

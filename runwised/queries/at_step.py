@@ -18,7 +18,7 @@ from runwised.queries.keysel import Direction
 _SHORT = 1024
 """A column of so many points is one piece of the index: reading all of it costs as much as reading one point."""
 _LOOKBACK = 64
-"""Rows that are looked at first for the last point before a step."""
+"""Rows that are looked at first for the last point before a step; a metric may be logged more seldom."""
 _GROUPS = 64
 """Groups of points among which the one with the best value is looked for, and within it again."""
 _LATE = 1.5
@@ -49,12 +49,12 @@ def last_at(table: Table, key: str, found: Stats, step: int) -> Moment:
         steps, values = _whole(table, key, found)
         at = bisect_right(steps, step) - 1
         return Moment(values.item(at), steps.item(at))
-    stop, width = table.position(step + 1), _LOOKBACK
-    while True:
-        points = table.series(key, max(0, stop - width), stop)
-        if len(points.values):
-            return Moment(points.values.item(-1), points.steps.item(-1))
-        width *= 16
+    stop = table.position(step + 1)
+    points = table.series(key, max(0, stop - _LOOKBACK), stop)
+    if len(points.values):
+        return Moment(points.values.item(-1), points.steps.item(-1))
+    whole = table.sample(key, 1, 0, stop)
+    return Moment(whole.last.item(-1), whole.step_to.item(-1))
 
 
 def best_at(table: Table, key: str, found: Stats, step: int, side: Direction) -> Moment | None:

@@ -17,17 +17,17 @@ from runwise_protocol.queries.best import RankedRun, Ranking, RankRuns
 from runwised.index.view import RunView, Stats
 from runwised.queries.about import About
 from runwised.queries.asked import asked
-from runwised.queries.board import side_of, spelled
+from runwised.queries.board import spelled
 from runwised.queries.expression import known_metric
 from runwised.queries.filters import chosen, counted, said_of
 from runwised.queries.glance import Moment, best, stats_of
-from runwised.queries.keysel import Direction, shown_as
+from runwised.queries.goal import judged_by, side_said
+from runwised.queries.keysel import shown_as
 from runwised.queries.noise import swing
 from runwised.queries.onward import listing, propose, there
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import called
 from runwised.queries.runs import painted
-from runwised.render.command import command
 from runwised.render.layout import short
 from runwised.render.numbers import number, plural
 from runwised.render.page import Page
@@ -57,14 +57,12 @@ def about(query: RankRuns, view: ProjectView) -> About:
 
 def answer(query: RankRuns, view: ProjectView) -> Ranking:
     """The runs that logged the metric, best first. Raises RunwiseError."""
-    if query.max and query.min:
-        message = "--max and --min are contrary"
-        raise RunwiseError(Kind.USAGE, message, command("runwise", "best", query.key, "--min"))
+    side_said(query, view)
     if not view.runs:
         raise RunwiseError(Kind.NOT_FOUND, f"no runs under {clean(view.root)}", listing(view))
     known_metric(query.key, view.runs)
     fitting = chosen(view, query.where)
-    side, guessed = _side(query, view)
+    side, guessed = judged_by(query, query.key, view.runs, view)
     found = [_Found(run, stats, best(stats, side)) for run in fitting.runs if (stats := stats_of(run, query.key))]
     sign = -1 if side == "max" else 1
     ranked = sorted((one for one in found if one.top), key=lambda one: sign * one.top.value if one.top else 0.0)
@@ -82,17 +80,6 @@ def answer(query: RankRuns, view: ProjectView) -> Ranking:
         never_finite=[one.run.id for one in found if one.top is None],
         unindexed=view.unindexed,
     )
-
-
-def _side(query: RankRuns, view: ProjectView) -> tuple[Direction, bool]:
-    """Which way is better, and whether that is a guess. Raises RunwiseError where nothing tells."""
-    if query.max or query.min:
-        return ("max" if query.max else "min"), False
-    side, guessed = side_of(view.runs, query.key, view.config)
-    if side is None:
-        message = f"nothing says which way {short(query.key)} is better"
-        raise RunwiseError(Kind.USAGE, message, f"runwise {asked(query)} --max, or --min")
-    return side, guessed
 
 
 def _near(ranked: Sequence[_Found], key: str) -> dict[str, str]:

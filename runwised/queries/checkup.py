@@ -26,7 +26,7 @@ from runwised.queries.keysel import main_metrics
 from runwised.queries.machine import machine_events, machine_roles
 from runwised.settings import RunwiseConfig
 
-_VERSION = 1
+_VERSION = 2
 """To be raised whenever the detectors say something else of the same points: what is on disk is then made anew."""
 _LEAST_POINTS: dict[Role, int] = {
     "loss": 12,
@@ -101,7 +101,7 @@ def checkup(run: RunView, config: RunwiseConfig, now: float | None = None) -> Ch
     run.memory.folds[_KEY] = note
     if now is None or run.condition.state != "running":
         return note.found
-    events = [*note.found.events, *stalls_of(run).lasting(now, run.segments - 1)]
+    events = [*note.found.events, *stalls_of(run).lasting(now, *_breaks(run))]
     return note.found._replace(events=sorted(events, key=lambda found: found.step))
 
 
@@ -131,6 +131,11 @@ def _recalled(data: bytes) -> _Note | None:
         return msgspec.msgpack.decode(data[4:], type=_Note)
     except msgspec.MsgspecError:
         return None
+
+
+def _breaks(run: RunView) -> tuple[int, set[int]]:
+    """How often its program was started again, and the steps to which it went back."""
+    return run.segments - 1, {rewind.to_step for rewind in run.rewinds}
 
 
 def _made(run: RunView, config: RunwiseConfig, main: Sequence[str]) -> Checkup:
@@ -174,7 +179,7 @@ def _events(run: RunView, roles: Roles, counts: Mapping[str, Stats], config: Run
     ends = late(folds, roles, events)
     known = {found.key: found.step for found in ends}
     events = [found for found in events if found.kind != "spike" or found.step < known.get(found.key, found.step + 1)]
-    events += [*ends, *stalls_of(run).events(run.segments - 1), *machine_events(run, limits)]
+    events += [*ends, *stalls_of(run).events(*_breaks(run)), *machine_events(run, limits)]
     return ordered(events, [*counts, *run.system.names, STALLS_KEY])
 
 

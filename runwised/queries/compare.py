@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.queries.compare import Compare, ComparedValue, Comparison, Parted
 from runwise_protocol.query import Reply
 
-from runwised.analysis.crossing import value_before
 from runwised.analysis.parting import parting
 from runwised.index.view import RunView
 from runwised.queries.about import About
 from runwised.queries.asked import asked
-from runwised.queries.compare_at import Side, best_before, named, needed, point_of, sides_of
+from runwised.queries.at_step import best_at, last_at
+from runwised.queries.compare_at import Side, named, needed, point_of, sides_of
 from runwised.queries.compare_facts import config_differences, other_differences
 from runwised.queries.compare_text import Shown, write
-from runwised.queries.glance import Moment, best, latest, names_of, stats_of
+from runwised.queries.glance import best, latest, names_of, stats_of
 from runwised.queries.keysel import direction, main_metrics
 from runwised.queries.project import ProjectView
 from runwised.queries.runs import entry
@@ -54,7 +55,7 @@ def answer(query: Compare, view: ProjectView) -> Comparison:
         to=needed(query, runs),
         metrics=metrics,
         alike=len(names) - len(metrics),
-        parting=[found for name in main if name in metrics for found in _partings(name, runs)],
+        parting=[found for name in main if name in metrics for found in _partings(name, sides)],
         config=config_differences(runs),
         differs=other_differences(runs),
     )
@@ -102,10 +103,11 @@ def _value(side: Side, name: str, is_main: bool, view: ProjectView) -> ComparedV
     if side.stop is None:
         moment = latest(side.run, name)
     else:
-        point = value_before(side.run.history, name, side.stop)
-        moment = point and Moment(point.value, point.step)
-        if way and top and not _is_before(top, side):
-            top = best_before(side, name, way) if is_main else None
+        table, step = side.run.history, side.point.step
+        assert step is not None
+        moment = last_at(table, name, stats, step) if stats.first_step <= step else None
+        if way and top and top.step is not None and top.step > step:
+            top = best_at(table, name, stats, step, way) if is_main else None
     return ComparedValue(
         value=moment.value if moment else None,
         step=moment.step if moment else None,
@@ -122,10 +124,6 @@ def _per_cent(text: str) -> float:
     return float(found[1])
 
 
-def _is_before(top: Moment, side: Side) -> bool:
-    return top.step is not None and side.point.step is not None and top.step <= side.point.step
-
-
 def _spread(values: Sequence[ComparedValue]) -> float:
     """By how many per cent of the one nearest to zero values differ; infinite where one is missing or not finite."""
     known = [value.value for value in values if value.value is not None and math.isfinite(value.value)]
@@ -137,19 +135,24 @@ def _spread(values: Sequence[ComparedValue]) -> float:
     return 100 * widest / least if least else math.inf
 
 
-def _partings(name: str, runs: Sequence[RunView]) -> Iterable[Parted]:
-    """Where each run's curve leaves the first run's."""
-    first, *others = runs
-    if stats_of(first, name) is None:
+def _partings(name: str, sides: Sequence[Side]) -> Iterable[Parted]:
+    """Where each run's curve leaves the first run's, up to the points that both are compared at."""
+    first, *others = sides
+    if stats_of(first.run, name) is None:
         return
-    for run in others:
-        found = parting(first.history, run.history, name) if stats_of(run, name) else None
+    for side in others:
+        run, points = side.run, (first.point, side.point)
+        if stats_of(run, name) is None or not all(point.reached for point in points):
+            continue
+        last_step = min(point.step for point in points if point.step is not None)
+        found = parting(first.run.history, run.history, name, last_step)
         if found is None:
             continue
+        told = partial(Parted, key=name, run=run.id, within=found.within, last_step=found.last_step)
         for span in found.spans:
-            yield Parted(key=name, run=run.id, step=span.step, until=span.until, gap=span.gap, within=found.within)
+            yield told(step=span.step, until=span.until, gap=span.gap)
         if not found.spans:
-            yield Parted(key=name, run=run.id, step=None, until=None, gap=None, within=found.within)
+            yield told(step=None, until=None, gap=None)
 
 
 def objects(reply: Reply) -> Objects:

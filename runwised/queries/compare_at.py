@@ -11,10 +11,10 @@ from runwise_protocol.expression import parse, parse_operand
 from runwise_protocol.expression_tree import Comparison, Duration, Metric, Number
 from runwise_protocol.queries.compare import Alignment, Compare, RunPoint
 
-from runwised.analysis.crossing import Relation, all_before, first_crossing, rows_until
+from runwised.analysis.crossing import Relation, first_crossing, rows_until
 from runwised.index.view import RunView
 from runwised.queries.expression import known_metric
-from runwised.queries.glance import Moment, stats_of
+from runwised.queries.glance import stats_of
 from runwised.queries.project import ProjectView
 from runwised.queries.resolve import resolve
 from runwised.render.layout import short
@@ -203,7 +203,6 @@ def _held(run: RunView, key: str, relation: Relation, bound: float) -> RunPoint:
     stats = stats_of(run, key)
     if stats is None:
         return RunPoint(reached=False, note=f"no {short(key)} logged")
-    # Statistics know whether there is any such value: a run without one is not searched.
     word, value, step = (
         ("least", stats.min, stats.min_step) if "<" in relation else ("greatest", stats.max, stats.max_step)
     )
@@ -212,15 +211,3 @@ def _held(run: RunView, key: str, relation: Relation, bound: float) -> RunPoint:
         when = "not yet" if run.condition.state == "running" else "never"
         return RunPoint(reached=False, note=f"{when}: {_extreme(word, value, step)}")
     return RunPoint(reached=True, step=found.step, seconds=_since(run, found.time), value=found.value)
-
-
-def best_before(side: Side, key: str, way: str) -> Moment | None:
-    """The least or the greatest finite value of a metric among the rows that count, and its first step."""
-    assert side.stop is not None
-    whole = all_before(side.run.history, key, side.stop)
-    extreme = whole.min if way == "min" else whole.max
-    if not len(extreme) or not math.isfinite(extreme[0]):
-        return None
-    found = first_crossing(side.run.history, key, "<=" if way == "min" else ">=", float(extreme[0]), side.stop)
-    assert found is not None
-    return Moment(found.value, found.step)

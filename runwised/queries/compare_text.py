@@ -87,7 +87,7 @@ def write(reply: Comparison, page: Page, shown: Shown, query: Compare) -> None:
     else:
         _lines(reply, page, shown)
     _nothing(reply, page, query)
-    _parting(reply.parting, page, shown)
+    _parting(reply, page, shown)
     _settings("config", reply.config, page, shown, 58)
     packages, news = _news(reply)
     _settings("differs", news, page, shown, 56)
@@ -213,7 +213,8 @@ def _lines(reply: Comparison, page: Page, shown: Shown) -> None:
     page.table(["run", "state", "step", *map(short, keys)], rows, priority=70)
     if len(reply.metrics) > len(keys):
         more = plural(len(reply.metrics) - len(keys), "more metric")
-        page.line(f"{more}: -f TEXT chooses, --format csv has all", priority=75)
+        which = "-f TEXT chooses, --format csv has all" if page.spelling is None else "filter=TEXT chooses"
+        page.line(f"{more}: {which}", priority=75)
 
 
 def _column(key: str, values: Sequence[ComparedValue], page: Page, shown: Shown) -> list[str]:
@@ -234,12 +235,13 @@ def _nothing(reply: Comparison, page: Page, query: Compare) -> None:
         page.line(f"no metric{filtered}", priority=90)
 
 
-def _parting(found: Sequence[Parted], page: Page, shown: Shown) -> None:
-    """One line a run: where its curves leave the first one's."""
+def _parting(reply: Comparison, page: Page, shown: Shown) -> None:
+    """One line a run: where its curves leave the first one's, and up to where that was looked for, if not all over."""
     for run, name in zip(shown.runs[1:], shown.names[1:], strict=True):
-        own = [each for each in found if each.run == run.id]
+        own = [each for each in reply.parting if each.run == run.id]
         if own:
-            page.line(f"{name} parts from {shown.names[0]}: {'; '.join(_parted(own))}", priority=66)
+            until = "" if reply.at.point == "end" else f" up to step {max(each.last_step for each in own)}"
+            page.line(f"{name} parts from {shown.names[0]}{until}: {'; '.join(_parted(own))}", priority=66)
 
 
 def _parted(found: Sequence[Parted]) -> Iterator[str]:
@@ -285,7 +287,8 @@ def _settings(what: str, found: Mapping[str, Sequence[Any]], page: Page, shown: 
     lines = [list(line) for line in zip(shown.names, *(row[1:] for row in few), strict=True)]
     page.table([what, *(short(row[0]) for row in few)], lines, priority=priority)
     if len(rows) > len(few):
-        page.line(f"{plural(len(rows) - len(few), 'more difference')} in {what}: --format json", priority=priority + 1)
+        more = f"{plural(len(rows) - len(few), 'more difference')} in {what}"
+        page.line(more if page.spelling else f"{more}: --format json", priority=priority + 1)
 
 
 def _cells(key: str, values: Sequence[Any], has: Sequence[set[str]] | None, page: Page) -> list[str]:

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.queries.best import RankRuns
 from runwise_protocol.queries.groups import GroupRuns, Groups
+from runwise_protocol.queries.rank import Rank
 from runwise_protocol.queries.sweep import Sweep, SweepRuns
 
 from runwised.index.view import RunView, Stats
@@ -24,6 +26,8 @@ from runwised.render.numbers import Dress, number
 from runwised.render.untrusted import clean
 
 Judging: TypeAlias = GroupRuns | SweepRuns
+Sided: TypeAlias = Judging | RankRuns | Rank
+"""A question whose --max and --min say which way is better."""
 
 _LOOKED_AT = 20
 """Runs whose main metrics decide by which one all are judged."""
@@ -62,20 +66,31 @@ def about(query: Judging, view: ProjectView) -> About:
 
 def goal_of(query: Judging, view: ProjectView, runs: Sequence[RunView]) -> Goal:
     """What a question about `runs` judges them by. Raises RunwiseError where there is none, or no side is known."""
-    if query.max and query.min:
-        raise RunwiseError(Kind.USAGE, "--max and --min are contrary", f"runwise {_sided(query, 'min', view)}")
+    side_said(query, view)
     if not view.runs:
         raise RunwiseError(Kind.NOT_FOUND, f"no runs under {clean(view.root)}", listing(view))
     if query.key is not None:
         known_metric(query.key, view.runs)
     key = query.key or _main(runs or view.runs, view)
-    if query.max or query.min:
-        return Goal(key, query.key is None, "max" if query.max else "min", False)
-    side, guessed = side_of(view.runs, key, view.config)
+    return Goal(key, query.key is None, *judged_by(query, key, view.runs, view))
+
+
+def side_said(query: Sided, view: ProjectView) -> Direction | None:
+    """The better side, where the question names one. Raises RunwiseError where it names both."""
+    if query.max and query.min:
+        raise RunwiseError(Kind.USAGE, "--max and --min are contrary", f"runwise {_sided(query, 'min', view)}")
+    return "max" if query.max else "min" if query.min else None
+
+
+def judged_by(query: Sided, key: str, runs: Sequence[RunView], view: ProjectView) -> tuple[Direction, bool]:
+    """Which way a metric of `runs` is better, and whether that is a guess. Raises RunwiseError if nothing tells."""
+    if said := side_said(query, view):
+        return said, False
+    side, guessed = side_of(runs, key, view.config)
     if side is None:
         message = f"nothing says which way {short(key)} is better"
         raise RunwiseError(Kind.USAGE, message, f"runwise {_sided(query, 'max', view)}, or --min")
-    return Goal(key, query.key is None, side, guessed)
+    return side, guessed
 
 
 def _main(runs: Sequence[RunView], view: ProjectView) -> str:
@@ -85,7 +100,7 @@ def _main(runs: Sequence[RunView], view: ProjectView) -> str:
     return board.key
 
 
-def _sided(query: Judging, side: Direction, view: ProjectView) -> str:
+def _sided(query: Sided, side: Direction, view: ProjectView) -> str:
     return asked(msgspec.structs.replace(query, max=side == "max", min=side == "min"), *there(view))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runwised.index.view import Past, RunView
+from runwised.index.kept import Past
+from runwised.index.view import RunView
 from runwised.queries.everywhere import Everywhere
 from runwised.queries.project import PlaceView, ProjectView
 from runwised.render.command import command

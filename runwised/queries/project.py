@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from runwised.index.view import Past, RunView
+from runwised.index.kept import Past
+from runwised.index.view import RunView
 from runwised.settings import RunwiseConfig
 
 

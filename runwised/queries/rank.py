@@ -20,9 +20,9 @@ from runwised.index.view import RunView, Stats
 from runwised.queries.about import About
 from runwised.queries.asked import asked
 from runwised.queries.at_step import best_at, last_at, stands
-from runwised.queries.board import side_of
 from runwised.queries.filters import Chosen, chosen
 from runwised.queries.glance import Moment, best, latest, names_of, stats_of
+from runwised.queries.goal import judged_by, side_said
 from runwised.queries.keysel import Direction, main_metric, select
 from runwised.queries.onward import onward
 from runwised.queries.project import ProjectView
@@ -101,11 +101,10 @@ def answer(query: Rank, view: ProjectView) -> Place:
 
 def asked_about(query: Rank, view: ProjectView) -> Asked:
     """What the question means. Raises RunwiseError."""
-    if query.max and query.min:
-        raise RunwiseError(Kind.USAGE, "--max and --min are contrary", command("runwise", "rank", query.run, "--min"))
+    side_said(query, view)
     run = resolve(query.run, view)
     key = _key(query, run, view)
-    side, guessed = _side(query, run, key, view)
+    side, guessed = judged_by(query, key, [run, *view.runs], view)
     found = stats_of(run, key)
     if found is None:
         told = latest(run, key) if query.at == "now" else None
@@ -137,17 +136,6 @@ def _key(query: Rank, run: RunView, view: ProjectView) -> str:
         again = command("runwise", "rank", name, "-k", found[0])
         raise RunwiseError(Kind.AMBIGUOUS, f"{short(query.key)} fits {len(found)} metrics: {known}", again)
     return found[0]
-
-
-def _side(query: Rank, run: RunView, key: str, view: ProjectView) -> tuple[Direction, bool]:
-    """Which way is better, and whether that is a guess. Raises RunwiseError where nothing tells."""
-    if query.max or query.min:
-        return ("max" if query.max else "min"), False
-    side, guessed = side_of([run, *view.runs], key, view.config)
-    if side is None:
-        message = f"nothing says which way {short(key)} is better"
-        raise RunwiseError(Kind.USAGE, message, f"runwise {asked(query)} --max, or --min")
-    return side, guessed
 
 
 def _comparable(what: Asked, fitting: Chosen, view: ProjectView, *, so_far: bool) -> tuple[list[There], LeftOut]:

@@ -40,7 +40,12 @@ _SIGNS = (
 def speaks_of_error(line: Line) -> bool:
     """Whether a line looks like an error: the name of an exception, a signal, memory, CUDA or NCCL trouble."""
     text = line.text[:_LOOKED_AT]
-    return any(sign in text for sign in _SIGNS) and _ERROR.search(text) is not None
+    return may_speak_of_error(text) and _ERROR.search(text) is not None
+
+
+def may_speak_of_error(text: str) -> bool:
+    """False: no line of the text looks like an error."""
+    return any(sign in text for sign in _SIGNS)
 
 
 def last_traceback(newest_first: Iterable[Line]) -> list[Line]:

@@ -12,7 +12,8 @@ from runwise_protocol.expression_tree import Expression
 from runwise_protocol.queries.wait import Progress, Waited, WaitFor
 from runwise_protocol.query import Reply
 
-from runwised.index.view import Mark, RunView
+from runwised.index.kept import Mark
+from runwised.index.view import RunView
 from runwised.queries.about import About
 from runwised.queries.glance import latest
 from runwised.queries.keysel import main_metrics

@@ -21,7 +21,8 @@ from runwise_protocol.expression_tree import (
     leaves,
 )
 
-from runwised.index.view import Mark, RunView
+from runwised.index.kept import Mark
+from runwised.index.view import RunView
 from runwised.queries.expression import check, holds, value
 from runwised.queries.glance import names_of
 from runwised.queries.keysel import meant_by, select

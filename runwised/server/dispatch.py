@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -74,6 +75,9 @@ class Engine(Protocol):
     def status(self) -> dict[str, Any]:
         """How it is, for a person; JSON."""
 
+    def counts(self) -> dict[str, int]:
+        """The same in a few numbers, for which no disk is touched."""
+
     async def demo(self) -> str:
         """Path of a folder with the demonstration project, made ready. Raises RunwiseError."""
 
@@ -86,8 +90,18 @@ class Engine(Protocol):
     async def recent(self) -> list[str]:
         """Roots of the projects that were ever asked about, the latest first; some may be gone."""
 
+    @property
+    def stalled_seconds(self) -> float:
+        """How long the background has been at one thing without getting on with it."""
+
+    def reload(self) -> None:
+        """Forget what was learned of the machine, and look at everything again."""
+
     async def close(self) -> None:
         """Save what is worth saving."""
+
+    def rescue(self) -> None:
+        """Save what can be saved while the loop hangs; called on another thread, and nothing is called after it."""
 
 
 class Dispatcher:
@@ -98,10 +112,16 @@ class Dispatcher:
         self._host = host
         self._started = self._last = time.monotonic()
         self._answering = 0
+        self._patient = 0
+        """Those of them that wait for something to happen."""
+        self._moved = anyio.Event()
+        """Set when there are fewer of either."""
         self._answered = 0
         self._hosted = 0
         self.stop = anyio.Event()
         """Set when the daemon is asked to end."""
+        self.gives_way = False
+        """Whether it was a client who asked: the next daemon is then waited for."""
         self.facts: Callable[[], dict[str, Any]] = dict
         """What else `status` tells."""
 
@@ -110,21 +130,41 @@ class Dispatcher:
         """Time since the last answer was given; 0 while one is being worked on, or an MCP session is open."""
         return 0.0 if self._answering or self._hosted else time.monotonic() - self._last
 
+    @property
+    def answered(self) -> int:
+        """Answers that were given."""
+        return self._answered
+
+    async def drained(self) -> None:
+        """Wait until no answer is worked on but those that wait for something to happen."""
+        while self._answering > self._patient:
+            self._moved = anyio.Event()
+            await self._moved.wait()
+
     async def answer(self, request: Request, send: Send, say: Say = nothing_to_say) -> None:
         """Send what answers the request. Raises Gone when the other side does not take it."""
+        with self._counted():
+            try:
+                await self._answer(request, send, say)
+            except RunwiseError as error:
+                await _fail(request, error, send)
+            except Gone:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever one question meets, the others must be answered
+                await _fail(request, _internal(error, request), send)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        begun = time.monotonic()
         self._answering += 1
         try:
-            await self._answer(request, send, say)
-        except RunwiseError as error:
-            await _fail(request, error, send)
-        except Gone:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever one question meets, the others must be answered
-            await _fail(request, _internal(error, request), send)
+            yield
         finally:
             self._answering -= 1
+            self._moved.set()
             self._answered += 1
             self._last = time.monotonic()
+            _log.debug("answered in %.1f ms", 1000 * (self._last - begun))
 
     @property
     def hosts(self) -> bool:
@@ -143,18 +183,14 @@ class Dispatcher:
 
     async def ask(self, query: Query, look: Look, where: Where, say: Say = nothing_to_say) -> tuple[Reply, str]:
         """An answer for a session, and its text. Raises RunwiseError and nothing else."""
-        self._answering += 1
-        try:
-            written = await _bounded(self.engine.ask(query, look, where, say), query.patience)
-            return written.reply, (await _text(query, written)).decode(errors="replace")
-        except RunwiseError:
-            raise
-        except Exception as error:
-            raise _internal(error, query) from error
-        finally:
-            self._answering -= 1
-            self._answered += 1
-            self._last = time.monotonic()
+        with self._counted():
+            try:
+                written = await self._written(query, look, where, say)
+                return written.reply, (await _text(query, written)).decode(errors="replace")
+            except RunwiseError:
+                raise
+            except Exception as error:
+                raise _internal(error, query) from error
 
     async def _answer(self, request: Request, send: Send, say: Say) -> None:
         match request:
@@ -170,6 +206,7 @@ class Dispatcher:
                 await send(frames.ANSWER, await self._whole(ask.query, _dressed(ask.look), ask.where, say))
             case Order("stop"):
                 await send(frames.STATE, messages.encode_state(_ME))
+                self.gives_way = True
                 self.stop.set()
             case Order(verb):
                 await send(frames.STATE, messages.encode_state(await self._obey(verb)))
@@ -180,8 +217,17 @@ class Dispatcher:
             case Refusal(error):
                 raise error
 
+    async def _written(self, query: Query, look: Look, where: Where, say: Say) -> Written:
+        is_patient = query.patience > 0
+        self._patient += is_patient
+        self._moved.set()
+        try:
+            return await _bounded(self.engine.ask(query, look, where, say), query.patience)
+        finally:
+            self._patient -= is_patient
+
     async def _stream(self, query: Query, look: Look, where: Where, send: Send, say: Say) -> None:
-        written = await _bounded(self.engine.ask(query, look, where, say), query.patience)
+        written = await self._written(query, look, where, say)
         for data in _pieces(written.chunks):
             for start in range(0, len(data), MOST_BYTES):
                 await send(frames.OUT, data[start : start + MOST_BYTES])
@@ -189,7 +235,7 @@ class Dispatcher:
         await send(frames.EXIT, bytes((written.exit_status,)))
 
     async def _whole(self, query: Query, look: Look, where: Where, say: Say) -> bytes:
-        written = await _bounded(self.engine.ask(query, look, where, say), query.patience)
+        written = await self._written(query, look, where, say)
         text = await _text(query, written)
         payload = messages.encode_answer(written.reply, text.decode(errors="surrogateescape"), written.exit_status)
         if len(payload) > frames.REPLY_CAP:

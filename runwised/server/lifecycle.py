@@ -9,9 +9,6 @@ import logging
 import math
 import os
 import resource
-import signal
-import socket
-import stat
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -20,25 +17,33 @@ import anyio.abc
 import msgspec
 from runwise_protocol import launch
 from runwise_protocol.errors import Kind, RunwiseError
-from runwise_protocol.paths import SOCKET_NAME, UnsafeFolder, make_folder
+from runwise_protocol.paths import UnsafeFolder, make_folder
 
+from runwised.server import signals
 from runwised.server.dispatch import Dispatcher, Engine, Host
 from runwised.server.listener import Listener
+from runwised.server.logs import place
+from runwised.server.notify import Notifier
+from runwised.server.pulse import Pulse
+from runwised.server.seat import Seat, give_way, handed_over, lstat, sit
 from runwised.server.session import Limits, Session
 from runwised.server.wire import Wire
 
-LOCK_SECONDS = 3
-"""Longest wait for a daemon that is just ending."""
+LOCK_SECONDS = 6
+"""Longest wait for a daemon that is just ending: longer than `DRAIN_SECONDS` and the last save together."""
+DRAIN_SECONDS = 2
+"""What answers that are being worked on have left when another daemon is to take over."""
+CANCEL_SECONDS = 0.3
+"""Longest wait for what the background does in threads, before the last save."""
 CLOSE_SECONDS = 1.5
 """Longest wait for the last save."""
-STOP_SECONDS = 1.9
-"""From being told to end to the end."""
 MOST_DESCRIPTORS = 8192
 """What the most clients need, and as much again."""
+STALLED_SECONDS = 600
+"""Indexing that has not moved for this long hangs; one large log may take minutes."""
+STATUS_SECONDS = 10
+"""Between two states that the service manager is told, where it does not expect more."""
 _RETRY_SECONDS = 0.02
-_BACKLOG = 1024
-_UNBOUND_NAME = "new.sock"
-"""Where the socket is made before it takes its place; not longer than its own name."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,44 +55,106 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Its runtime folder."""
     idle_seconds: float = 0
     """It ends after this long without a question; 0: never."""
-    check_seconds: float = 60
+    check_seconds: float = 2
     """Between two looks at whether the socket is still its own."""
     limits: Limits = Limits()
 
 
-class Seat(msgspec.Struct, frozen=True):
-    """The listening socket, and the file that leads to it."""
+class Life:
+    """What everybody in a daemon's life shares."""
 
-    listening: socket.socket
-    path: str
-    identity: tuple[int, int]
-    """Device and inode."""
+    def __init__(self, plan: Plan, reread: Callable[[], Plan], engine: Engine, host: Host | None = None) -> None:
+        self.plan = plan
+        self.engine = engine
+        self.host = host
+        self.dispatcher = Dispatcher(engine, host)
+        self.notifier = Notifier()
+        self._reread = reread
+        self._loop = asyncio.get_running_loop()
+        self._ear = signals.Ear(self._stop_soon, self._reload_soon, engine.rescue)
 
-    @property
-    def ours(self) -> bool:
-        """Whether the path still leads to this socket."""
-        found = _lstat(self.path)
-        return found is not None and (found.st_dev, found.st_ino) == self.identity
+    def _stop_soon(self) -> None:
+        self._loop.call_soon_threadsafe(self.dispatcher.stop.set)
 
-    def leave(self) -> None:
-        """Let nobody in any more."""
-        self.listening.close()
-        if self.ours:
-            os.unlink(self.path)
+    def _reload_soon(self) -> None:
+        self._loop.call_soon_threadsafe(self.reload)
+
+    def reload(self) -> None:
+        """Read the settings anew, and forget what was learned of the machine."""
+        self.notifier.reloading()
+        try:
+            self.plan = self._reread()
+        except RunwiseError as error:
+            _log.error("the settings stay as they were: %s", error)
+        self.engine.reload()
+        _log.info("settings were read anew")
+        self.notifier.ready(self.status())
+
+    def status(self) -> str:
+        """How it is, in a line."""
+        counts = [f"{count} {name}" for name, count in self.engine.counts().items()]
+        return ", ".join(["ready", *counts, f"{self.dispatcher.answered} answers"])
+
+    @contextlib.asynccontextmanager
+    async def working(self) -> AsyncIterator[anyio.abc.TaskGroup]:
+        """The engine at work; on leaving, all tasks are cancelled and the engine is closed.
+
+        What hangs in a thread does not keep the engine from being closed; the process then ends here.
+        """
+        cancelled = anyio.Event()
+        async with anyio.create_task_group() as outer:
+            try:
+                async with anyio.create_task_group() as group:
+                    await group.start(self.engine.run)
+                    yield group
+                    outer.start_soon(self._close, cancelled)
+                    group.cancel_scope.cancel()
+            except BaseException:
+                outer.start_soon(self._close, cancelled)
+                raise
+            finally:
+                cancelled.set()
+
+    async def _close(self, cancelled: anyio.Event) -> None:
+        signals.end_within(signals.STOP_SECONDS)
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(CANCEL_SECONDS):
+                await cancelled.wait()
+            self._ear.saving.set()
+            with anyio.move_on_after(CLOSE_SECONDS):
+                await self.engine.close()
+        if not cancelled.is_set():
+            _log.warning("ended, though something hangs")
+            logging.shutdown()
+            os._exit(0)
 
 
-def live(plan: Plan, make_engine: Callable[[], Engine], ready: Callable[[], None], host: Host | None = None) -> None:
+def live(
+    plan: Plan,
+    make_engine: Callable[[], Engine],
+    ready: Callable[[], None],
+    host: Host | None = None,
+    reread: Callable[[], Plan] | None = None,
+) -> None:
     """Serve until asked to end; `ready` is called when the first question can be answered.
 
-    Raises RunwiseError when it cannot begin. The caller should end the process with `os._exit`: threads may hang.
+    `reread` gives the plan as it is to be from then on, when SIGHUP asks for it. A socket that was handed over is taken
+    as it is, else one is made. Raises RunwiseError when it cannot begin. The caller should end the process with
+    `os._exit`: threads may hang.
     """
     try:
         make_folder(plan.folder)
     except UnsafeFolder as unsafe:
         raise RunwiseError(Kind.UNREACHABLE, str(unsafe), unsafe.hint) from unsafe
+    except OSError as error:
+        elsewhere = "export RUNWISE_RUNTIME_DIR=/a/folder/of/yours"
+        raise RunwiseError(Kind.UNREACHABLE, f"{plan.folder}: {error.strerror}", elsewhere) from error
+    signals.hold()
     _take_descriptors()
-    with _lock(plan.folder):
-        anyio.run(_serve, plan, make_engine, ready, host)
+    notifier = Notifier.of(os.environ)
+    handed = handed_over(plan.folder, os.environ)
+    with _lock(plan.folder, handed):
+        anyio.run(_serve, plan, reread or (lambda: plan), make_engine, ready, host, notifier, handed)
 
 
 def _take_descriptors() -> None:
@@ -100,105 +167,118 @@ def _take_descriptors() -> None:
 
 def live_on_pipes(incoming: int, outgoing: int, make_engine: Callable[[], Engine], host: Host | None = None) -> None:
     """Serve the one client at the other ends of two pipes until it goes away."""
+    signals.hold()
     anyio.run(_serve_pipes, Wire(incoming, outgoing), make_engine, host)
 
 
-async def _serve(plan: Plan, make_engine: Callable[[], Engine], ready: Callable[[], None], host: Host | None) -> None:
-    engine = make_engine()
-    seat = _sit(plan.folder)
-    dispatcher = Dispatcher(engine, host)
+async def _serve(
+    plan: Plan,
+    reread: Callable[[], Plan],
+    make_engine: Callable[[], Engine],
+    ready: Callable[[], None],
+    host: Host | None,
+    notifier: Notifier,
+    handed: Seat | None,
+) -> None:
+    life = Life(plan, reread, make_engine(), host)
+    life.notifier = notifier
+    dispatcher = life.dispatcher
+    seat = handed or sit(plan.folder)
     listener = Listener(seat.listening, dispatcher, plan.limits)
-    dispatcher.facts = lambda: {"socket": seat.path, "clients": listener.clients, "idle_limit": plan.idle_seconds}
+    dispatcher.facts = lambda: {
+        "socket": seat.path,
+        "handed_over": seat.is_handed,
+        "clients": listener.clients,
+        "idle_limit": life.plan.idle_seconds,
+        "log": place(launch.log_path(), os.environ),
+    }
     try:
-        async with _working(engine, dispatcher) as group:
+        async with life.working() as group:
             group.start_soon(listener.run)
-            group.start_soon(_watch_idle, plan, dispatcher)
-            group.start_soon(_watch_seat, plan, seat, dispatcher)
+            group.start_soon(_watch_idle, life)
+            group.start_soon(_watch_seat, life, seat)
             ready()
             if host is not None:
                 group.start_soon(host.warm)
+            group.start_soon(_beat, life)
             _log.info("ready on %s", seat.path)
             await dispatcher.stop.wait()
+            notifier.stopping()
+            await listener.close()
             seat.leave()
+            await _drain(dispatcher)
     finally:
         seat.leave()
     _log.info("ended")
 
 
 async def _serve_pipes(wire: Wire, make_engine: Callable[[], Engine], host: Host | None) -> None:
-    engine = make_engine()
-    dispatcher = Dispatcher(engine, host)
-    session = Session(wire, dispatcher, Limits(quiet_seconds=math.inf))
+    nothing = Plan(folder="")
+    life = Life(nothing, lambda: nothing, make_engine(), host)
+    limits = Limits(quiet_seconds=math.inf)
+    pulse = Pulse(limits.alive_seconds)
+    session = Session(wire, life.dispatcher, limits, pulse)
 
     async def serve() -> None:
         await session.run()
-        dispatcher.stop.set()
+        life.dispatcher.stop.set()
 
-    async with _working(engine, dispatcher) as group:
+    async with life.working() as group:
+        group.start_soon(pulse.run)
         group.start_soon(serve)
-        await dispatcher.stop.wait()
+        await life.dispatcher.stop.wait()
 
 
-@contextlib.asynccontextmanager
-async def _working(engine: Engine, dispatcher: Dispatcher) -> AsyncIterator[anyio.abc.TaskGroup]:
-    """The engine at work, and signals obeyed; on leaving, all tasks are cancelled and the engine is closed."""
-    try:
-        async with anyio.create_task_group() as group:
-            _obey_signals(dispatcher)
-            await group.start(engine.run)
-            yield group
-            group.cancel_scope.cancel()
-    finally:
-        _end_within(STOP_SECONDS)
-        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-            await engine.close()
+async def _drain(dispatcher: Dispatcher) -> None:
+    """Let those have their answers who are soon given one, where it is another daemon that we end for."""
+    if dispatcher.gives_way:
+        with anyio.move_on_after(DRAIN_SECONDS):
+            await dispatcher.drained()
 
 
-def _obey_signals(dispatcher: Dispatcher) -> None:
-    """SIGTERM, SIGINT and SIGQUIT end the daemon; SIGHUP does not: it outlives the terminal it came from."""
-    loop = asyncio.get_running_loop()
-
-    def end(number: int, _: object) -> None:
-        _end_within(STOP_SECONDS)
-        _log.info("ending: %s", signal.Signals(number).name)
-        loop.call_soon_threadsafe(dispatcher.stop.set)
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, end)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+async def _watch_idle(life: Life) -> None:
+    while True:
+        idle, limit = life.dispatcher.idle_seconds, life.plan.idle_seconds
+        if limit and idle >= limit:
+            _log.info("ending: no question for %g s", limit)
+            life.dispatcher.stop.set()
+        left = limit - idle if limit else STATUS_SECONDS  # the limit may be another one by then
+        await anyio.sleep(max(min(left, STATUS_SECONDS), _RETRY_SECONDS))
 
 
-def _end_within(seconds: float) -> None:
-    """Whatever hangs, be it the loop itself: the kernel ends us then."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    if not signal.getitimer(signal.ITIMER_REAL)[0]:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-async def _watch_idle(plan: Plan, dispatcher: Dispatcher) -> None:
-    while plan.idle_seconds:
-        left = plan.idle_seconds - dispatcher.idle_seconds
-        if left <= 0:
-            _log.info("ending: no question for %g s", plan.idle_seconds)
-            dispatcher.stop.set()
-        await anyio.sleep(max(left, _RETRY_SECONDS))
-
-
-async def _watch_seat(plan: Plan, seat: Seat, dispatcher: Dispatcher) -> None:
+async def _watch_seat(life: Life, seat: Seat) -> None:
     """End when nobody can find us any more: another socket took the place, or it was removed."""
     while seat.ours:
-        await anyio.sleep(plan.check_seconds)
+        await anyio.sleep(life.plan.check_seconds)
     _log.warning("ending: %s is not ours any more", seat.path)
-    dispatcher.stop.set()
+    life.dispatcher.stop.set()
+
+
+async def _beat(life: Life) -> None:
+    """Tell the service manager how it is, as long as the loop turns and indexing moves."""
+    notifier = life.notifier
+    if not notifier.is_heard:
+        return
+    notifier.ready(life.status())
+    while True:
+        await anyio.sleep(min(notifier.watchdog_seconds / 3 or STATUS_SECONDS, STATUS_SECONDS))
+        stalled = life.engine.stalled_seconds
+        if stalled >= STALLED_SECONDS:
+            _log.error("indexing has not moved for %.0f s", stalled)
+        notifier.status(life.status(), is_alive=stalled < STALLED_SECONDS)
 
 
 @contextlib.contextmanager
-def _lock(folder: str) -> Iterator[None]:
-    """Hold the right to be the daemon. Raises RunwiseError when another one does and does not end."""
+def _lock(folder: str, handed: Seat | None) -> Iterator[None]:
+    """Hold the right to be the daemon. Raises RunwiseError when another one does and does not end.
+
+    Who was handed the socket waits for one that had made its own: that one sees that it lost its place.
+    """
     path = f"{folder}/{launch.LOCK_NAME}"
     deadline = time.monotonic() + LOCK_SECONDS
     while (lock := _held(path)) is None:
-        _give_way(folder)
+        if handed is None:
+            give_way(folder)
         if time.monotonic() > deadline:
             raise launch.not_responding(folder)
         time.sleep(_RETRY_SECONDS)
@@ -218,51 +298,8 @@ def _held(path: str) -> int | None:
     except BlockingIOError:
         os.close(lock)
         return None
-    found = _lstat(path)
+    found = lstat(path)
     if found is None or found.st_ino != os.fstat(lock).st_ino:  # removed meanwhile: this lock locks nobody out
         os.close(lock)
         return None
     return lock
-
-
-def _sit(folder: str) -> Seat:
-    """Listen at the folder's socket path, over the remains of an earlier daemon, never over a living one.
-
-    Raises RunwiseError. The socket is closed to others, and accepts, from the moment it can be seen.
-    """
-    path, unbound = f"{folder}/{SOCKET_NAME}", f"{folder}/{_UNBOUND_NAME}"
-    found = _lstat(path)
-    if found is not None and not stat.S_ISSOCK(found.st_mode):
-        raise RunwiseError(Kind.UNREACHABLE, f"{path} is in the way: it is not a socket", f"rm -r {path}")
-    _give_way(folder)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(unbound)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    umask = os.umask(0o177)
-    try:
-        listening.bind(unbound)
-        listening.listen(_BACKLOG)
-        os.rename(unbound, path)
-    except OSError as error:
-        listening.close()
-        raise RunwiseError(Kind.UNREACHABLE, f"cannot listen on {path}: {error.strerror or error}") from error
-    finally:
-        os.umask(umask)
-    bound = os.lstat(path)
-    return Seat(listening, path, (bound.st_dev, bound.st_ino))
-
-
-def _give_way(folder: str) -> None:
-    """Raises RunwiseError when a daemon listens there."""
-    living = launch.connect(folder)
-    if living is not None:
-        living.close()
-        message = f"a daemon is already running (pid {launch.holder(folder)})"
-        raise RunwiseError(Kind.UNREACHABLE, message, "runwise daemon status")
-
-
-def _lstat(path: str) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except FileNotFoundError:
-        return None

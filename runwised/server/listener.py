@@ -15,6 +15,7 @@ from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.launch import peer_uid
 
 from runwised.server.dispatch import Dispatcher
+from runwised.server.pulse import Pulse
 from runwised.server.session import Limits, Session
 from runwised.server.wire import Wire
 
@@ -35,26 +36,40 @@ class Listener:
         self._listening = listening
         self._dispatcher = dispatcher
         self._limits = limits
+        self._pulse = Pulse(limits.alive_seconds)
         self._spare = _spare()
+        self._accepting = anyio.CancelScope()
+        self._closed = anyio.Event()
         self.clients = 0
         """Open connections."""
 
     async def run(self) -> None:
-        """Take connections until cancelled."""
+        """Take connections until closed, and serve them until cancelled."""
         async with anyio.create_task_group() as group:
-            while True:
-                try:
-                    connection, _ = self._listening.accept()
-                except BlockingIOError:
-                    await anyio.wait_readable(self._listening)
-                except ConnectionError:
-                    continue
-                except OSError as error:
-                    if error.errno not in _SHORT:
-                        raise
-                    await self._make_do(error)
-                else:
-                    self._take(connection, group)
+            group.start_soon(self._pulse.run)
+            with self._accepting:
+                await self._accept(group)
+            self._closed.set()
+
+    async def close(self) -> None:
+        """Take no more connections; the listening socket is no longer used then."""
+        self._accepting.cancel()
+        await self._closed.wait()
+
+    async def _accept(self, group: anyio.abc.TaskGroup) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except BlockingIOError:
+                await anyio.wait_readable(self._listening)
+            except ConnectionError:
+                continue
+            except OSError as error:
+                if error.errno not in _SHORT:
+                    raise
+                await self._make_do(error)
+            else:
+                self._take(connection, group)
 
     def _take(self, connection: socket.socket, group: anyio.abc.TaskGroup) -> None:
         uid = peer_uid(connection)
@@ -70,7 +85,7 @@ class Listener:
         descriptor = connection.detach()
         wire = Wire(descriptor, descriptor)
         try:
-            await Session(wire, self._dispatcher, self._limits).run()
+            await Session(wire, self._dispatcher, self._limits, self._pulse).run()
         except Exception:  # noqa: BLE001 - the boundary: one connection must not end the others
             _log.exception("a connection ended badly")
         finally:

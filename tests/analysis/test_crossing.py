@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from runwised.analysis.crossing import first_crossing, rows_until, value_before
+from runwised.analysis.crossing import first_crossing, rows_until
 from runwised.formats.record import Column, Rows
 from runwised.index.run_index import RunIndex
 from runwised.index.sidecar import Sidecar, encode
@@ -65,24 +65,6 @@ def test_a_sparse_metric_is_found_as_exactly(table_of):
     at = int(np.flatnonzero(values > 2.5)[0])
     assert first_crossing(table.history, "sparse", ">", 2.5) == (rows[at], 1000.0 + rows[at], values[at])
     assert first_crossing(table.history, "sparse", ">", 2.5, int(rows[at])) is None
-
-
-def test_a_value_before_a_row_is_the_last_logged_one(table_of):
-    rows = np.array([5, 90_000])
-    table = table_of(np.arange(100_000) * 2, val=(rows, [1.0, math.nan]), loss=(None, np.arange(100_000)))
-    assert value_before(table.history, "loss", 70_001) == (140_000, 71_000.0, 70_000.0)
-    assert value_before(table.history, "val", 5) is None
-    assert value_before(table.history, "val", 6) == (10, 1005.0, 1.0)
-    assert value_before(table.history, "val", 90_000) == (10, 1005.0, 1.0)
-    last = value_before(table.history, "val", 100_000)
-    assert last is not None
-    assert (last.step, last.time, math.isnan(last.value)) == (180_000, 91_000.0, True)
-
-
-def test_a_value_before_a_row_of_a_million_reads_a_few_chunks(table_of):
-    table = table_of(np.arange(MILLION), loss=(None, noisy(MILLION)))
-    assert value_before(table.history, "loss", 612_345).step == 612_344
-    assert table.read < table.size / 50
 
 
 def test_rows_until_a_time_are_counted_by_halving(table_of):

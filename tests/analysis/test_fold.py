@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runwised.analysis.curve import Curve, Event
@@ -46,6 +46,7 @@ def troubled(n: int, seed: int) -> np.ndarray:
 
 
 @settings(max_examples=60, deadline=None)
+@example(n=SEGMENT + 84, seed=0, shares=[0.5])
 @given(
     n=st.one_of(st.integers(2, 400), st.integers(2, 6 * SEGMENT)),
     seed=st.integers(0, 10_000),
@@ -116,6 +117,15 @@ def test_stillness_that_lasts_over_many_segments_is_one_event_and_no_new_best() 
     loss = loss_of(120_000)
     loss[30_011:70_022] = 0.0
     assert found(loss=loss) == [("frozen", "loss", 30_011, 70_022)]
+
+
+def test_a_loss_that_diverges_and_then_stands_still_to_the_end_is_told_as_both() -> None:
+    loss = loss_of(40_000)
+    loss[12_000:] += 3
+    loss[20_000:] = 5.125
+    frozen, diverged = sorted(found(loss=loss))[::-1]
+    assert frozen == ("frozen", "loss", 20_000, None)
+    assert near(diverged, "divergence", 12_000, None, 256)
 
 
 def test_a_pace_that_halves_for_good_in_a_long_curve_is_one_event() -> None:

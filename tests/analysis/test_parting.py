@@ -69,6 +69,16 @@ def test_curves_that_change_sides_have_two_spans(curve):
     assert first.until == second.step
 
 
+def test_what_comes_after_the_last_step_that_counts_is_not_seen(curve):
+    one, other = falling(STEPS, 1), falling(STEPS, 2) - np.where(STEPS >= 6000, 0.2, 0)
+    before, behind = (parting(curve(one), curve(other), "loss", step) for step in (5999, 9000))
+    assert before == parting(curve(one[:6000]), curve(other[:6000]), "loss")
+    assert (before.spans, before.last_step) == ([], 5999)
+    assert abs(behind.spans[0].step - 6000) <= behind.within
+    assert parting(curve(one), curve(other), "loss", 20_000) == parting(curve(one), curve(other), "loss")
+    assert parting(curve(one), curve(other), "loss", 0) is None
+
+
 def test_curves_logged_at_other_steps_are_compared_at_the_same_ones(curve):
     steep = 100 * np.exp(-STEPS / 2000)
     one, other = curve(steep[::7], every=7), curve(steep[3::50], every=50, first=3)

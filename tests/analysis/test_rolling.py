@@ -5,7 +5,7 @@ import pytest
 
 from runwised.analysis.curve import Curve
 from runwised.analysis.kink import kink
-from runwised.analysis.rolling import blocks, levels, mostly, noise_of, smooth, stretches
+from runwised.analysis.rolling import blocks, levels, levels_before, medians, mostly, noise_of, smooth, stretches
 
 
 def test_a_point_is_in_neither_of_its_windows() -> None:
@@ -24,6 +24,22 @@ def test_there_is_no_window_before_the_first_points_nor_after_the_last() -> None
     assert np.isnan(near.before[:20]).all()
     assert np.isnan(near.after[-20:]).all()
     assert np.isnan(levels(np.arange(10.0), 20).before).all()
+
+
+@pytest.mark.parametrize(("n", "window"), [(8192, 100), (330, 83), (330, 5), (12, 8), (7, 8)])
+def test_levels_are_the_medians_of_their_windows(n: int, window: int) -> None:
+    values = np.random.default_rng(n).standard_cauchy(n)
+    near, stride = levels(values, window), max(1, window // 4)
+    assert np.array_equal(levels_before(values, window), near.before, equal_nan=True)
+    for at in range(window, n):
+        start = (at - window) // stride * stride
+        assert near.before[at] == np.median(values[start : start + window])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 24, 25])
+def test_medians_are_those_of_numpy(count: int) -> None:
+    rows = np.random.default_rng(count).standard_cauchy((50, count))
+    assert np.array_equal(medians(rows), np.median(rows, axis=1))
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 255, 256, 257, 1000, 65_537])

@@ -58,6 +58,25 @@ def test_a_restart_accounts_for_one_gap_the_longest() -> None:
     assert [step for step, _, _ in told(gaps, restarts=1)] == [490]
 
 
+def test_the_time_of_rows_that_were_taken_back_is_no_stall_and_takes_none_from_a_restart() -> None:
+    gaps = steady()
+    gaps[[50, 90, 120]] = 900, 5000, 40_000
+    stalls = Stalls().fed(np.arange(200) * 10, 1e9 + np.cumsum(gaps))
+    assert [event.step for event in stalls.events(0, {1200})] == [490, 890]
+    assert [event.step for event in stalls.events(1, {1200})] == [490, 890]
+    assert [event.step for event in stalls.events(2, {1200})] == [490]
+    assert [event.step for event in stalls.events(0, {700})] == [490, 890, 1190]
+
+
+def test_rewinds_one_after_the_other_do_not_hide_a_stall_as_pauses() -> None:
+    gaps = steady()
+    gaps[20:120:10] = 900
+    gaps[150] = 900
+    stalls = Stalls().fed(np.arange(200) * 10, 1e9 + np.cumsum(gaps))
+    assert stalls.events() == []
+    assert [event.step for event in stalls.events(0, set(range(200, 1200, 100)))] == [1490]
+
+
 def test_slow_runs_may_be_silent_for_longer() -> None:
     assert told(steady(60, 300.0), silent=3000) == []
     assert len(told(steady(60, 300.0), silent=9000)) == 1

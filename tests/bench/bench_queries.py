@@ -33,8 +33,9 @@ from runwise_protocol.query import Look, Query
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.memory import Memory
 from runwised.formats.record import Alert, Column, Definition, Row, Rows, Text
+from runwised.index.kept import Annotation, Mark, Past
 from runwised.index.run_index import RunIndex
-from runwised.index.view import Annotation, Condition, Line, Mark, Past, Rewind, Source, Table
+from runwised.index.view import Condition, Line, Rewind, Source, Table
 from runwised.queries.asked import asked
 from runwised.queries.export import stream
 from runwised.queries.project import PlaceView, ProjectView

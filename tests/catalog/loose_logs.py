@@ -114,6 +114,8 @@ def log_mlflow(folder: Path, points: Sequence[Point]) -> None:
 def log_trackio(path: Path, run: str, points: Sequence[Point]) -> None:
     """Commit rows of a run to a project's database, made where it is missing."""
     database = sqlite3.connect(path)
+    # What is on the disk after a loss of power is none of these tests' business, and costs a wait each time.
+    database.execute("PRAGMA synchronous=OFF")
     with database:
         database.execute(
             "CREATE TABLE IF NOT EXISTS metrics (id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL,"

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from runwised.catalog.annotations import NotKept, Overlay
 from runwised.catalog.catalog import Catalog
-from runwised.index.view import Annotation
+from runwised.index.kept import Annotation
 
 pytestmark = pytest.mark.anyio
 FINISHED = "fxb2c515"
@@ -159,3 +159,103 @@ def test_without_a_state_folder_it_is_kept_in_memory(tmp_path):
     overlay.edit("a", "a", tagged("good"))
     overlay.refresh()
     assert overlay.of("a", "a").added == ("good",)
+
+
+def tags(project):
+    return {run.id: run.annotation.added for run in project.runs}
+
+
+@pytest.fixture
+def three_projects(add_run, tmp_path):
+    """`one` has both runs, `two` the first of them, `other` another one."""
+    add_run("0.31.0-finished", "one")
+    add_run("0.28.2-failed", "one")
+    add_run("0.31.0-finished", "two")
+    add_run("0.28.2-failed", "other")
+    return tmp_path
+
+
+async def test_a_project_that_was_moved_keeps_what_was_said_of_its_runs_and_says_so_for_a_while(
+    three_projects, state, monkeypatch
+):
+    catalog = Catalog(None, state)
+    view = await catalog.view(str(three_projects / "one"), {})
+    await catalog.annotate(view, FINISHED, tagged("good"))
+    (three_projects / "one").rename(three_projects / "moved")
+    kept = files(state)
+    moved = await catalog.view(str(three_projects / "moved"), {})
+    assert tags(moved) == {FINISHED: ("good",), "fx6ea763": ()}
+    assert f"your tags and notes are those of {three_projects / 'one'}, which is gone" in moved.notes
+    assert {name: data for name, data in files(state).items() if "annotations" in name} == {
+        name: data for name, data in kept.items() if "annotations" in name
+    }
+    monkeypatch.setattr("runwised.catalog.annotations.NEWS_SECONDS", 0.0)
+    again = await catalog.view(str(three_projects / "moved"), {})
+    assert tags(again)[FINISHED] == ("good",)
+    assert not any("gone" in note for note in again.notes)
+
+
+async def test_what_is_said_after_the_move_goes_on_from_it_and_is_moved_again(three_projects, state):
+    first, second, third = (three_projects / name for name in ("one", "moved", "moved again"))
+    catalog = Catalog(None, state)
+    await say(catalog, first, tagged("good"))
+    first.rename(second)
+    await say(catalog, second, tagged("better"))
+    assert Overlay(state, str(second)).path
+    second.rename(third)
+    for found in (catalog, Catalog(None, state)):
+        newest = (await found.view(str(third), {})).runs[0]
+        assert newest.annotation.added == ("good", "better")
+    first.mkdir()
+    assert (await catalog.view(str(third), {})).runs[0].annotation.added == ("good", "better")
+
+
+async def test_nothing_is_taken_from_a_project_that_is_there_or_had_other_runs(three_projects, state):
+    catalog = Catalog(None, state)
+    view = await catalog.view(str(three_projects / "one"), {})
+    await catalog.annotate(view, FINISHED, tagged("good"))
+    assert tags(await catalog.view(str(three_projects / "two"), {})) == {FINISHED: ()}
+    shutil.rmtree(three_projects / "one")
+    assert tags(await catalog.view(str(three_projects / "other"), {})) == {"fx6ea763": ()}
+    assert tags(await catalog.view(str(three_projects / "two"), {})) == {FINISHED: ("good",)}
+
+
+async def test_a_project_that_comes_back_has_its_own_again(three_projects, state):
+    catalog = Catalog(None, state)
+    view = await catalog.view(str(three_projects / "two"), {})
+    await catalog.annotate(view, FINISHED, tagged("good"))
+    (three_projects / "two").rename(three_projects / "unmounted")
+    view = await catalog.view(str(three_projects / "one"), {})
+    assert tags(view)[FINISHED] == ("good",)
+    (three_projects / "unmounted").rename(three_projects / "two")
+    assert tags(await catalog.view(str(three_projects / "one"), {}))[FINISHED] == ()
+    assert tags(await catalog.view(str(three_projects / "two"), {})) == {FINISHED: ("good",)}
+
+
+async def test_where_several_projects_that_are_gone_would_fit_none_is_taken_and_that_is_told(three_projects, state):
+    catalog = Catalog(None, state)
+    for name in ("one", "two"):
+        view = await catalog.view(str(three_projects / name), {})
+        await catalog.annotate(view, FINISHED, tagged(name))
+    shutil.copytree(three_projects / "two", three_projects / "copy")
+    for name in ("one", "two"):
+        shutil.rmtree(three_projects / name)
+    view = await catalog.view(str(three_projects / "copy"), {})
+    assert tags(view) == {FINISHED: ()}
+    (told,) = [note for note in view.notes if "would fit" in note]
+    assert {str(three_projects / "one"), str(three_projects / "two")} <= set(told.replace(",", "").split())
+
+
+async def test_a_log_without_an_id_is_known_by_its_file_and_not_by_its_name(tmp_path, state):
+    def project(name):
+        (tmp_path / name / "logs").mkdir(parents=True)
+        (tmp_path / name / "logs" / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
+        return tmp_path / name
+
+    catalog = Catalog(None, state)
+    one = project("one")
+    await say(catalog, one, tagged("good"))
+    like = project("like")
+    one.rename(tmp_path / "moved")
+    assert list(tags(await catalog.view(str(like), {})).values()) == [()]
+    assert list(tags(await catalog.view(str(tmp_path / "moved"), {})).values()) == [("good",)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from runwised.catalog import ingest
@@ -133,6 +134,40 @@ async def test_a_run_whose_worker_dies_is_indexed_by_the_next(
         assert project.notes == ()
 
 
+async def test_a_worker_that_hangs_is_seen_not_to_move(
+    add_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    monkeypatch.setattr(ingest, "COMMAND", f"open({str(pipe)!r}).close()\n" + ingest.COMMAND)
+    add_run("0.31.0-finished")
+    async with living(Catalog(None, workers=1, inline_bytes=0)) as catalog:
+        assert catalog.stalled_seconds < 1
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        await until(lambda: catalog.stalled_seconds > 0.2)
+        assert catalog.counts() == {"projects": 1, "runs": 1, "to index": 1}
+        pipe.open("w").close()  # it goes on
+        await until(lambda: project.runs[0].indexed)
+        assert catalog.stalled_seconds == 0
+
+
+async def test_what_is_folded_in_memory_is_saved_while_the_loop_hangs(
+    add_run: Callable[..., Path], tmp_path: Path, ask: Any
+) -> None:
+    add_run("0.31.0-finished")
+    add_run("0.28.2-failed")
+    catalog = Catalog(tmp_path / "cache")
+    project = await ask(catalog, tmp_path / "proj")
+    busy = project.runs[0]
+    assert list((tmp_path / "cache").rglob("*.rwx")) == []
+    async with busy.slot.lock:
+        await anyio.to_thread.run_sync(catalog.rescue)  # on another thread, as then
+    (kept,) = (tmp_path / "cache").rglob("*.rwx")
+    assert project.runs[1].id in kept.name
+    await catalog.close()
+    assert len(list((tmp_path / "cache").rglob("*.rwx"))) == 2
+
+
 async def test_a_run_no_worker_survives_is_given_up_and_noted(
     add_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +204,8 @@ async def test_workers_work_at_low_priority_and_end_when_the_daemon_is_killed(
     assert daemon.stdout is not None
     assert daemon.stdout.readline() == "indexed\n"
     (worker,) = workers(daemon.pid)
-    assert os.getpriority(os.PRIO_PROCESS, worker) == 10
+    own = os.getpriority(os.PRIO_PROCESS, daemon.pid)
+    assert os.getpriority(os.PRIO_PROCESS, worker) == min(own + 10, 19)
     os.kill(daemon.pid, signal.SIGKILL)
     daemon.communicate()
     await until(lambda: process(worker) is None)

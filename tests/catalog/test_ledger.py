@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from runwised.catalog import ledger as ledgers
 from runwised.catalog.ledger import Ledger
-from runwised.index.view import Mark, Past
+from runwised.index.kept import Mark, Past
 
 HERE = "/data/proj"
 
@@ -24,7 +24,7 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from runwised.catalog.ledger import Ledger
-from runwised.index.view import Mark
+from runwised.index.kept import Mark
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 ledger = Ledger(Path(sys.argv[1]))
 marks = [Mark(number, number, "running", None, 1, 0) for number in range(40)]

@@ -83,6 +83,14 @@ def test_the_table_is_read_again_after_a_while(table: Path, monkeypatch: pytest.
     assert known.kind("/srv") == "nfs"
 
 
+def test_the_table_is_read_again_when_it_is_to_be_forgotten(table: Path) -> None:
+    known = Mounts()
+    assert known.kind("/srv") == "ext4"
+    table.write_bytes(TABLE + b"60 22 0:60 / /srv rw - nfs server:/srv rw\n")
+    known.forget()
+    assert known.kind("/srv") == "nfs"
+
+
 @pytest.mark.parametrize("line", [b"", b" - ", b"36 35 98:0 / /mnt rw", b"a b - ext4 x rw", b"\xff\xfe"])
 def test_a_line_that_is_none_says_nothing(line: bytes) -> None:
     assert parse_mount(line) is None

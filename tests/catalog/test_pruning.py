@@ -37,9 +37,14 @@ async def cache(add_run: Callable[..., Path], tmp_path: Path, ask: Any) -> Path:
         for run in (await ask(catalog, tmp_path / project)).runs:
             run.memory.note = b"a note"
     await catalog.close()
-    for path in (tmp_path / "cache").rglob("*.rw?"):
-        os.utime(path, (1e9, 1e9))
+    unused(tmp_path / "cache")
     return tmp_path / "cache"
+
+
+def unused(cache: Path) -> None:
+    """Have nothing of it been used for long: to look whether something is still needed is to use it."""
+    for path in cache.rglob("*.rw?"):
+        os.utime(path, (1e9, 1e9))
 
 
 def files(cache: Path) -> list[str]:
@@ -61,6 +66,7 @@ def test_what_was_not_used_longest_goes_first_where_it_is_too_much(store: Store)
 async def test_what_stands_for_logs_that_are_gone_is_removed_after_the_grace_time(cache: Path, tmp_path: Path) -> None:
     assert files(cache) == [".rwm", ".rwm", ".rwn", ".rwn", ".rwx", ".rwx"]
     assert prune(str(cache), LIMITS) == 0
+    unused(cache)
     shutil.rmtree(tmp_path / "lost")
     assert prune(str(cache), LIMITS._replace(grace_seconds=time.time() - 1e9 + DAY)) == 0
     assert prune(str(cache), LIMITS) > 0

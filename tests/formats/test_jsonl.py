@@ -144,6 +144,10 @@ def test_rows_of_one_line_are_read_back_from_their_own_offsets() -> None:
             b'{"a": NaN, "b": -Infinity, "c": 1e400, "d": -1e400}',
             {"a": "nan", "b": -math.inf, "c": math.inf, "d": -math.inf},
         ),
+        (
+            b'{"a": "NaN", "b": {"c": "-Infinity", "d":"Infinity"}, "e": "nan", "f": ["NaN"]}',
+            {"a": "nan", "b.c": -math.inf, "b.d": math.inf, "e": "other", "f": "other"},
+        ),
         (b'{"a": 18446744073709551617, "b": 9007199254740993}', {"a": 2.0**64, "b": 2.0**53}),
         (b'{"a": 1' + b"0" * 400 + b', "b": -' + b"9" * 10_000 + b"}", {"a": math.inf, "b": -math.inf}),
         (b'{"a": 1, "a": 2}', {"a": 2}),
@@ -296,6 +300,7 @@ SCALARS: st.SearchStrategy[Any] = (
     st.floats(width=64)
     | st.integers(-(2**70), 2**70)
     | st.integers(-3, 3)
+    | st.sampled_from(["NaN", "Infinity", "-Infinity", "nan"])
     | st.sampled_from([None, True, "x", "12", "2026-01-02T03:04:05", "é\ud800", [1, 2.5], [[1]], [], {}, -0.0])
 )
 KEYS = st.sampled_from(["step", "epoch", "time", "loss", "a.b", 'q"', "_type", "", "n", "m"])
@@ -404,6 +409,20 @@ def test_a_run_that_has_diverged_is_read_exactly(read: Any) -> None:
     assert [row["loss"] for row in values(seen)] == [*range(901), *["nan"] * 24_099, math.inf, *["nan"] * 4999]
     assert {row["norm"] for row in values(seen)} == {-math.inf}
     assert values(seen)[20_000]["val"] == math.inf
+    assert seen.others["note"] == ("string", b'"loss: NaN"')
+
+
+@pytest.mark.parametrize("spelled", ['"NaN"', '"Infinity"', '"-Infinity"'])
+@pytest.mark.parametrize("every", [1, 7, 400])
+def test_numbers_that_are_spelled_as_texts_are_read_however_many_there_are(spelled: str, every: int, read: Any) -> None:
+    """As programs do that write strict JSON; a text that only holds such a word stays one."""
+    logged = [spelled if n % every == 0 else str(n) for n in range(3000)]
+    line = '{"step":%d,"loss":%s,"m": {"x": %s},"some": %s,"note":"loss: NaN"}\n'
+    seen = read("".join(line % (n, x, x, x if n % 5 else "null") for n, x in enumerate(logged)).encode())
+    number = float(json.loads(spelled))
+    expected = [("nan" if math.isnan(number) else number) if x == spelled else int(x) for x in logged]
+    assert [row["loss"] for row in values(seen)] == [row["m.x"] for row in values(seen)] == expected
+    assert [row.get("some") for row in values(seen)] == [x if n % 5 else "other" for n, x in enumerate(expected)]
     assert seen.others["note"] == ("string", b'"loss: NaN"')
 
 

@@ -77,11 +77,14 @@ def logged(segments: Sequence[Segment], seed: int) -> list[LoggedRow]:
     return rows
 
 
+ODD = (math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, -0.0, 1e200)
+
+
 def value(rng: np.random.Generator, odd: bool) -> float:
     """A number as programs log them, or an odd one."""
     if odd and rng.random() < 0.05:
-        return float(rng.choice([math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, -0.0, 1e200]))
-    return float(rng.choice([rng.normal(), rng.integers(0, 3)]))
+        return ODD[int(rng.integers(len(ODD)))]
+    return rng.normal() if rng.random() < 0.5 else float(rng.integers(0, 3))
 
 
 class Model:

@@ -19,19 +19,8 @@ import pytest
 from runwise_protocol.query import Look, Query
 
 from runwised.formats.record import Alert, Definition, Floats, Ints, Row, Text
-from runwised.index.view import (
-    Annotation,
-    Buckets,
-    Condition,
-    Line,
-    Mark,
-    Other,
-    Past,
-    Rewind,
-    Series,
-    Source,
-    Stats,
-)
+from runwised.index.kept import Annotation, Mark, Past
+from runwised.index.view import Buckets, Condition, Line, Other, Rewind, Series, Source, Stats, Unreadable
 from runwised.settings import RunwiseConfig
 
 START = 1_700_000_000.0
@@ -55,6 +44,8 @@ class Logged:
     all_rows: list[Row] = field(default_factory=list, repr=False)
     served: list[int] = field(default_factory=list, repr=False)
     rewinds: list[Rewind] = field(default_factory=list)
+    known: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What was worked out of these rows: some runs have thousands of names."""
 
     @classmethod
     def of(cls, rows: Sequence[Any]) -> Logged:
@@ -65,6 +56,7 @@ class Logged:
         return table
 
     def _add(self, number: int, row: Row) -> None:
+        self.known.clear()
         if not self.served or self.all_rows[self.served[-1]].step < row.step:
             self.all_rows.append(row)
             self.served.append(number)
@@ -88,11 +80,22 @@ class Logged:
 
     @property
     def names(self) -> Sequence[str]:
+        return self._once("names", self._names)
+
+    def _once(self, what: Any, work_out: Callable[[], Any]) -> Any:
+        if what not in self.known:
+            self.known[what] = work_out()
+        return self.known[what]
+
+    def _names(self) -> Sequence[str]:
         seen = dict.fromkeys(key for row in self.all_rows for key in row.values)
         return [key for key in seen if not key.startswith("_") and self._points(key)]
 
     @property
     def others(self) -> Mapping[str, Other]:
+        return self._once("others", self._others)
+
+    def _others(self) -> Mapping[str, Other]:
         found: dict[str, Other] = {}
         for n in self.served:
             row = self.all_rows[n]
@@ -103,6 +106,9 @@ class Logged:
         return found
 
     def stats(self, name: str) -> Stats:
+        return self._once(("stats", name), lambda: self._stats(name))
+
+    def _stats(self, name: str) -> Stats:
         points = self._points(name)
         if not points:
             raise KeyError(name)
@@ -241,6 +247,12 @@ class Run:
     memory: Memory = field(default_factory=Memory)
     from_console: Sequence[str] = ()
     lines: Sequence[Line] = ()
+    beginning: int = 0
+    """See `Mark`."""
+    unended: bool = False
+    """The last of them has no end yet."""
+    unreadable: str = ""
+    """Why the console cannot be read."""
     printed_at: float | None = None
 
     def __post_init__(self) -> None:
@@ -267,17 +279,21 @@ class Run:
 
     @property
     def console_end(self) -> int:
-        return len(self.lines)
+        """Twice the lines, one less where the last has no end: so half of it is the line that goes on there."""
+        return 2 * len(self.lines) - self.unended
 
-    def console_from(self, end: int) -> Iterator[Line]:
-        return iter(self.lines[max(end, 0) :])
+    def console_from(self, end: int, *, ended: bool = False) -> Iterator[Line]:
+        if self.unreadable:
+            raise Unreadable("/data/proj/output.log", self.unreadable)
+        whole = self.lines[:-1] if ended and self.unended else self.lines
+        return iter(whole[max(end, 0) // 2 :])
 
     @property
     def mark(self) -> Mark:
         state, _, code, pid = self.condition
         state = "running" if state == "empty" and pid else state
         records = self.history.total_rows if self.indexed else -1
-        return Mark(records, self.step, state, code, self.segments, self.console_end)
+        return Mark(records, self.step, state, code, self.segments, self.console_end, self.beginning)
 
     def console(self, *, newest_first: bool = False) -> Iterator[Line]:
         return iter(list(self.lines)[::-1] if newest_first else self.lines)

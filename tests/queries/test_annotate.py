@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.queries.annotate import NoteRun, TagRun
 
-from runwised.index.view import Annotation
+from runwised.index.kept import Annotation
 from runwised.queries.annotate import MOST_CHARACTERS, MOST_TAGS, change
 
 

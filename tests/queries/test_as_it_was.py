@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runwised.formats.record import Column, Rows
+from runwised.index.kept import Mark
 from runwised.index.run_index import RunIndex
-from runwised.index.view import Mark
 from runwised.queries.as_it_was import AsItWas
 from runwised.queries.checkup import checkup
 from runwised.settings import RunwiseConfig

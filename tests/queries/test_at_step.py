@@ -5,6 +5,7 @@ import pytest
 
 from runwised.formats.record import Column, Rows
 from runwised.index.run_index import RunIndex
+from runwised.index.sidecar import Sidecar, encode
 from runwised.queries.at_step import best_at, last_at, stands
 
 
@@ -52,6 +53,24 @@ def test_a_metric_that_stopped_holds_no_longer_than_its_own_pace_allows():
     assert [stands(found, step) for step in (0, 399, 550, 551)] == [True, True, True, False]
     once = logged([1.0]).stats("x")
     assert [stands(once, step) for step in (-1, 0, 1)] == [False, True, False]
+
+
+@pytest.mark.parametrize(("rows", "at", "expected"), [(1, 612_345, 612_345), (500, 600_499, 600_000)])
+def test_a_value_among_a_million_rows_reads_a_few_chunks(rows, at, expected):
+    """Of a metric in every row, and of one in few of them."""
+    count = 1_000_000 // rows
+    index = index_of(np.random.default_rng(3).normal(size=count), rows)
+    data, read = b"".join(encode(index, b"")), []
+
+    def read_at(offset, length):
+        read.append(length)
+        return data[offset : offset + length]
+
+    history = Sidecar(read_at, len(data)).history
+    read.clear()
+    value, step = last_at(history, "x", history.stats("x"), at * 10)
+    assert (value, step) == (index.history.series("x").values[expected // rows], expected * 10)
+    assert sum(read) < len(data) / 50
 
 
 def test_a_curve_that_went_back_and_on_is_read_anew():

@@ -142,6 +142,18 @@ def test_a_running_run_that_is_silent_is_stalled_and_no_damage(run):
     assert checkup(run, CONFIG).events == []
 
 
+def test_a_run_that_went_back_has_not_stalled(run):
+    logged(run, loss_of(1000))
+    logged(run, loss_of(1000)[100:], 100, times=1.7e9 + np.arange(1000, 1900))
+    run.rewinds = run.index.rewinds
+    assert len(run.rewinds) == 1
+    assert checkup(run, CONFIG).events == []
+    logged(run, loss_of(1100)[1000:], 1000, times=1.7e9 + np.arange(2900, 3000))
+    assert [(found.kind, found.step, found.end_step) for found in checkup(run, CONFIG).events] == [
+        ("stalled", 999, 1000)
+    ]
+
+
 def test_what_the_machine_suffers_from_is_told_at_the_step_nearest_in_time(run):
     logged(run, loss_of(1000))
     gpu = np.full(100, 90.0)

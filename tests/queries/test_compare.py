@@ -222,10 +222,34 @@ def test_curves_that_part_say_where_from_the_first_run(run_of, project_of, ask):
     (one, other) = described(ask, view, *rows)["parting"]
     assert (one["key"], one["run"], one["until"], one["gap"]) == ("loss", "yy", None, -1.0)
     assert abs(one["step"] - 1000) <= one["within"] == 32
-    assert other == {"key": "loss", "run": "zz", "step": None, "until": None, "gap": None, "within": 32}
+    whole = {"within": 32, "last_step": 1990}
+    assert other == {"key": "loss", "run": "zz", "step": None, "until": None, "gap": None, **whole}
     text = ask(Compare(runs=tuple(rows)), view)
     assert f"yy parts from xx: loss at {one['step']}±32 (-1)\nzz parts from xx: loss nowhere beyond noise\n" in text
     assert "few parts" not in text
+
+
+@pytest.mark.parametrize(("at", "last_step"), [("step=905", 900), ("now", 1500), ("time=1m", 600), ("tokens=70", 700)])
+def test_curves_part_nowhere_behind_the_point_where_they_are_compared(at, last_step, run_of, project_of, ask):
+    def curve(count, gap):
+        return [(n * 10, {"loss": 5.0 - n / 100 - gap * (n >= 160), "tokens": float(n)}) for n in range(count)]
+
+    view = project_of(run_of(curve(200, 0), id="xx"), run_of(curve(200, 1), id="yy"), run_of(curve(151, 0), id="zz"))
+    runs = ("xx", "yy", "zz")
+    assert [(each["run"], each["step"] is None) for each in described(ask, view, *runs)["parting"]] == [
+        ("yy", False),
+        ("zz", True),
+    ]
+    found = described(ask, view, *runs, at=at)["parting"]
+    assert [(each["run"], each["step"], each["last_step"]) for each in found] == [
+        ("yy", None, last_step),
+        ("zz", None, last_step),
+    ]
+    text = ask(Compare(runs=runs, at=at), view)
+    assert f"yy parts from xx up to step {last_step}: loss nowhere beyond noise\n" in text
+    assert [each["run"] for each in described(ask, view, *runs, at="step=1800")["parting"]] == ["yy"]
+    own = described(ask, view, "xx", "yy@1000")["parting"]
+    assert [(each["step"], each["last_step"]) for each in own] == [(None, 1000)]
 
 
 def test_what_else_differs_is_told_and_secrets_are_not(run_of, project_of, ask):

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from runwised.formats.record import Column, Rows
+from runwised.index.kept import Mark
 from runwised.index.run_index import RunIndex
-from runwised.index.view import Mark
 from runwised.queries import lately
 from runwised.queries.lately import curve_event, new_events
 from runwised.settings import AnomalyDetection, RunwiseConfig

@@ -5,7 +5,7 @@ from runwise_protocol.errors import RunwiseError
 from runwise_protocol.queries.about import ShowNotes
 
 from runwised.formats.record import Alert
-from runwised.index.view import Annotation
+from runwised.index.kept import Annotation
 
 
 def test_notes_and_alerts_are_quoted(run_of, project_of, ask):

@@ -3,12 +3,14 @@
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from runwise_protocol.queries import Log
 
 from runwised.formats.record import Text
 from runwised.index.view import Line
 from runwised.queries.log import answer
-from runwised.queries.novel import LONGEST, MOST, MOST_ERRORS, Kinds, shape
+from runwised.queries.novel import LONGEST, MOST, MOST_ERRORS, Kinds, opening, shape
 
 START = 1_700_000_000.0
 
@@ -100,6 +102,59 @@ def test_more_kinds_than_can_be_told_apart_are_counted_and_errors_have_room_of_t
     assert kinds.found[-1].first.text == "ValueError: x"
     kinds.take(Text(START, True, f"{name}Error: y\n") for name in names)
     assert len(kinds.found) == MOST + MOST_ERRORS
+
+
+PIECES = [
+    *"000abcZ/.-=[]|'\" ,?_ex#T;) ",
+    "://",
+    "C:\\",
+    "\x1b[31m",
+    "\x1b",
+    "Mon",
+    "Jan,",
+    "█",
+    " 0,",
+    "\u2003",
+    "loss ",
+]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
+def test_a_shape_begins_with_the_opening_of_its_line(line):
+    begin = opening(line)
+    assert not begin or f"{shape(line)} ".startswith(f"{begin} ")
+    assert len(begin.split()) <= 3
+
+
+def test_the_opening_of_prose_is_its_first_words():
+    assert opening("the loss went down") == "the loss went"
+    assert opening("epoch 0: 'a b' done") == "epoch 0:"
+    assert opening("wrote /data/x 0") == "wrote"
+    assert [opening(line) for line in ("", "0 a", "'a' b", "[00:00] a")] == ["", "", "", ""]
+
+
+def test_lines_of_known_kinds_are_counted_among_any_number_of_others():
+    known = [
+        "saved '{}' to /data/{}",
+        "step {} loss 0.{}",
+        "{}/{} done",
+        "\x1b[3{}mrank {}\x1b[0m ready",
+        "Mon Jan {} {}",
+    ]
+    rng = random.Random(4)
+    names = ["".join(rng.choices("abcdefgh", k=12)) for _ in range(4 * MOST)]
+    others = [rng.choice((f"{name} and", f"saved {name}", f"'{name}' {name}", f"step 1 {name}")) for name in names]
+    kinds = Kinds()
+    kinds.take([Text(START, False, "".join(line.format(1, 2) + "\n" for line in known))])
+    for at in range(0, len(others), 100):
+        late = "".join(line.format(at, rng.randrange(10**6)) + "\n" for line in known)
+        kinds.take([Text(START, False, "\n".join(others[at : at + 100]) + "\n" + late)])
+    assert [kind.count for kind in kinds.found[: len(known)]] == [1 + len(others) // 100] * len(known)
+    assert len(kinds.found) == MOST
+    assert sum(kind.count for kind in kinds.found) + kinds.further == len(others) + len(known) * (
+        1 + len(others) // 100
+    )
 
 
 def test_endless_lines_are_cut_and_say_so(counted):

@@ -74,11 +74,19 @@ def sick(run_of, at):
     return run_of(rows, id=f"sick{at:04}", name=HOSTILE + str(at), lines=lines, system=system, condition=ended)
 
 
+@pytest.fixture(scope="module")
+def made():
+    """Four runs of each kind, once they were made."""
+    return {}
+
+
 @pytest.mark.parametrize("make", [wide, named, failed, sick])
 @pytest.mark.parametrize("dress", ["agent", "human"])
 @pytest.mark.parametrize("budget", [20, 50, 60, 350, 4000])
-def test_pages_about_whole_runs_cost_at_most_the_budget(make, dress, budget, run_of, project_of, ask):
-    view = project_of(*(make(run_of, at) for at in range(4)))
+def test_pages_about_whole_runs_cost_at_most_the_budget(make, dress, budget, run_of, project_of, ask, made):
+    if make not in made:
+        made[make] = [make(run_of, at) for at in range(4)]
+    view = project_of(*made[make])
     refs = tuple(run.id for run in view.runs)
     key = view.runs[0].history.names[0]
     choosing = (

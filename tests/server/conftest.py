@@ -69,8 +69,10 @@ class Daemon:
         self.folder = folder
         self.path = folder / "runwised.sock"
         self.peers: list[Peer] = []
+        environ = {**options.pop("environ", os.environ), "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protocol'}"}
         self.process = subprocess.Popen(
             [
+                *options.pop("wrapper", []),
                 sys.executable,
                 str(Path(__file__).with_name("echo_daemon.py")),
                 json.dumps({"folder": str(folder), **plan}),
@@ -78,9 +80,11 @@ class Daemon:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protocol'}"},
+            env=environ,
             **options,
         )
+        for number in options.get("pass_fds", ()):
+            os.close(number)
 
     def line(self) -> str:
         """The next line it prints."""

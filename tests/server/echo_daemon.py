@@ -37,9 +37,10 @@ class Echo:
 
     def __init__(self) -> None:
         self.abandoned = 0
+        self.stalled = 0.0
+        self.wedged = False
 
     async def ask(self, query: Query, look: Look, where: Where, say: Say) -> Written:
-        del say
         asked = query if isinstance(query, ListRuns) else ListRuns()
         reply = RunList(runs=[], total=asked.limit or 0)
         match asked.state:
@@ -47,8 +48,20 @@ class Echo:
                 raise ZeroDivisionError("on purpose")
             case "refuse":
                 raise RunwiseError(Kind.AMBIGUOUS, "two runs are called so", "runwise list")
+            case "say":
+                say(lambda: b"@1 30.0")
+                await self._wait()
             case "wait":
                 await self._wait()
+            case "hold":
+                while not os.path.exists(f"{where.cwd}/go"):  # noqa: PTH110
+                    await anyio.sleep(0.01)
+            case "stall":
+                self.stalled = 1e6
+            case "wedge":
+                self.wedged = True
+                print("blocking", flush=True)
+                time.sleep(60)
             case "block":
                 print("blocking", flush=True)
                 time.sleep(60)
@@ -71,6 +84,9 @@ class Echo:
     def status(self) -> dict[str, Any]:
         return {"abandoned": self.abandoned}
 
+    def counts(self) -> dict[str, int]:
+        return {"echoes": 1}
+
     async def demo(self) -> str:
         return "/demo"
 
@@ -78,8 +94,20 @@ class Echo:
         task_status.started()
         await anyio.sleep_forever()
 
+    @property
+    def stalled_seconds(self) -> float:
+        return self.stalled
+
+    def reload(self) -> None:
+        print("reloaded", flush=True)
+
     async def close(self) -> None:
         print("closed", flush=True)
+
+    def rescue(self) -> None:
+        print("rescued", flush=True)
+        if self.wedged:
+            time.sleep(60)
 
 
 if __name__ == "__main__":

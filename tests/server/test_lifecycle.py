@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import stat
@@ -81,8 +82,9 @@ def test_a_signal_ends_it_with_the_last_save_done_and_the_socket_gone(daemon: An
     assert [path.name for path in daemon.folder.iterdir()] == ["daemon.lock"]
 
 
-def test_a_hangup_does_not_end_it(daemon: Any) -> None:
+def test_a_hangup_has_it_read_its_settings_and_does_not_end_it(daemon: Any) -> None:
     daemon.process.send_signal(signal.SIGHUP)
+    assert daemon.line() == "reloaded"
     daemon.peer().greet()
 
 
@@ -103,12 +105,45 @@ def test_a_question_that_was_not_answered_when_it_ends_gets_no_answer_at_all(dae
     assert daemon.ended() == 0
 
 
-def test_a_daemon_whose_loop_hangs_ends_all_the_same(daemon: Any) -> None:
+def ask_and_stop(daemon: Any, folder: Path, state: bytes) -> Any:
+    """Somebody who is being answered when another client asks the daemon to end."""
+    asking, ending = daemon.peer(), daemon.peer()
+    words = [b"list", b"--state", state]
+    asking.socket.sendall(frames.lane_request("0.1.0", os.fsencode(folder), 0, "", [], words))
+    while ending.status()["answering"] != 1:
+        pass
+    ending.send(frames.CONTROL, b"stop")
+    assert ending.next()[0] == frames.STATE
+    return asking
+
+
+def test_who_is_being_answered_when_another_daemon_is_to_take_over_has_the_whole_answer(
+    daemon: Any, folder: Path, tmp_path: Path
+) -> None:
+    asking = ask_and_stop(daemon, tmp_path, b"hold")
+    while (folder / "runwised.sock").exists():
+        assert daemon.process.poll() is None
+    (tmp_path / "go").touch()
+    assert [kind for kind, _ in asking.rest()] == [frames.OUT, frames.EXIT]
+    assert daemon.ended() == 0
+
+
+def test_an_answer_that_does_not_come_does_not_keep_it(daemon: Any, tmp_path: Path) -> None:
+    asking = ask_and_stop(daemon, tmp_path, b"hold")
+    assert daemon.ended() == 0
+    assert asking.rest() == []
+
+
+@pytest.mark.parametrize(("state", "status"), [(b"block", 0), (b"wedge", -signal.SIGALRM)])
+def test_a_daemon_whose_loop_hangs_saves_what_it_can_and_ends_all_the_same(
+    daemon: Any, state: bytes, status: int
+) -> None:
     peer = daemon.peer()
-    peer.socket.sendall(frames.lane_request("0.1.0", b"/", 0, "", [], [b"list", b"--state", b"block"]))
+    peer.socket.sendall(frames.lane_request("0.1.0", b"/", 0, "", [], [b"list", b"--state", state]))
     assert daemon.line() == "blocking"
     daemon.process.terminate()
-    assert daemon.ended() == -signal.SIGALRM
+    assert daemon.ended() == status
+    assert daemon.line() == "rescued"
 
 
 def test_it_ends_after_its_idle_time(start: Callable[..., Any]) -> None:

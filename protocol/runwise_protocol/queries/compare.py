@@ -56,10 +56,12 @@ class Parted(msgspec.Struct, kw_only=True):
     step: int | None
     """Where the span begins; it is known to `within` steps."""
     until: int | None
-    """Where they are together again, or have changed sides; None: to the end of what both have logged."""
+    """Where they are together again, or have changed sides; None: to `last_step`."""
     gap: Number | None
     """Median of this run's curve less the first run's, over the span; NaN where one alone is finite."""
     within: int
+    last_step: int
+    """The last step that was looked at: of what both have logged, up to where both are compared."""
 
 
 class Comparison(Reply, kw_only=True):
@@ -91,6 +93,7 @@ class Compare(Query, frozen=True, kw_only=True, tag="compare"):
     """
 
     command: ClassVar = "compare"
+    tool: ClassVar = "compare_runs"
     reply: ClassVar = Comparison
     budget: ClassVar = 400
 
