@@ -200,7 +200,8 @@ def _install_mcp(
     show: Annotated[bool, typer.Option("--print", help="Show what would change, and change nothing.")] = False,
 ) -> int:
     """Add runwise-mcp to the configuration of coding agents' clients; what changes is shown."""
-    print(mcp.install(clients or [], Path.home(), show), end="")
+    for told in mcp.install(clients or [], Path.home(), show):
+        print(told, end="", flush=True)
     return 0
 
 

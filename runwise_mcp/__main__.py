@@ -1,24 +1,26 @@
-"""The pump: stdin to the daemon and back, byte by byte; the daemon is the MCP server.
+"""The `runwise-mcp` command: a pump between stdin, stdout and the daemon, which is the MCP server.
 
 A client that waits for its tools waits for this to start, so it imports next to nothing (a test holds the exact set of
-modules). Only where no daemon answers, or one of another version, is more loaded, to start one.
+modules). Only where no daemon answers, one of another version, or none any more, is more loaded: see `reach` and
+`recovery`.
 """
 
 import os
 import sys
-from _thread import start_new_thread
 
 from runwise_protocol import __version__
 from runwise_protocol.frames import ENVIRON, HELLO, REPLY_CAP, FrameError, Frames, mcp_request
 from runwise_protocol.paths import SOCKET_NAME, UnsafeFolder, check_folder, runtime_folder
 
+from runwise_mcp.journal import Journal
+from runwise_mcp.pump import Pump
+
 if os.name == "posix":
     try:
-        from _socket import AF_UNIX, SHUT_WR, SO_RCVTIMEO, SO_SNDTIMEO, SOCK_STREAM, SOL_SOCKET, socket
+        from _socket import AF_UNIX, SO_RCVTIMEO, SO_SNDTIMEO, SOCK_STREAM, SOL_SOCKET, socket
     except ImportError:  # a Python that names its C module otherwise
         from socket import (  # type: ignore[assignment]
             AF_UNIX,
-            SHUT_WR,
             SO_RCVTIMEO,
             SO_SNDTIMEO,
             SOCK_STREAM,
@@ -28,10 +30,16 @@ if os.name == "posix":
 
 UNREACHABLE = 6
 INTERRUPTED = 130
+RESUME = "RUNWISE_MCP_RESUME"
+"""Variable: descriptor of the session that the program which became this one leaves to it; see `recovery`."""
 _PIECE = 1 << 16
 _SECONDS = 10
 """Longest wait for a daemon that is there."""
 _NO_LIMIT = bytes(16)
+
+
+class OtherVersion(Exception):  # noqa: N818 - a finding, worded as one
+    """The daemon is of another version."""
 
 
 def main() -> None:
@@ -47,39 +55,31 @@ def main() -> None:
         status = pump()
     except KeyboardInterrupt:
         status = INTERRUPTED
-    os._exit(status)  # the thread that reads stdin may hang in it
+    os._exit(status)
 
 
 def pump() -> int:
-    """Pass bytes on until either side closes. The exit status."""
+    """Pass bytes on until the client goes away. The exit status."""
+    if RESUME in os.environ:
+        from runwise_mcp.recovery import left_to_us
+
+        return Pump(None, left_to_us(int(os.environ.pop(RESUME)))).run()
     connection = None
     if not os.environ.get("RUNWISE_NO_DAEMON"):
         try:
-            connection = begin(_connect())
-        except (OSError, UnsafeFolder, FrameError):
+            connection = begin(connect())
+        except (OSError, UnsafeFolder, FrameError, OtherVersion):
             pass  # whatever it is, starting a daemon mends it or says why not
     if connection is None:
-        from runwise_mcp.reach import reach
+        from runwise_mcp.reach import reached
 
-        connection = reach()
+        connection = reached()
         if connection is None:
             return UNREACHABLE
-    ended: list[bool] = []
-    start_new_thread(_pass_in, (connection, ended))
-    try:
-        while data := connection.recv(_PIECE):
-            _write(data)
-    except BrokenPipeError:
-        return 0  # the client has gone
-    except ConnectionError:
-        pass
-    if ended:
-        return 0
-    sys.stderr.write("error: the daemon went away\nhint: restart the MCP server\n")
-    return UNREACHABLE
+    return Pump(connection, Journal()).run()
 
 
-def _connect() -> socket:
+def connect() -> socket:
     """A connection to a daemon of our own, with a time limit on every wait. Raises OSError and UnsafeFolder."""
     folder = runtime_folder()
     check_folder(folder)
@@ -96,7 +96,10 @@ def _connect() -> socket:
 
 
 def begin(connection: socket) -> socket | None:
-    """The connection once it is an MCP session; None where the daemon cannot give one. Raises OSError, FrameError."""
+    """The connection once it is an MCP session; None where the daemon ends without one.
+
+    Raises OSError, FrameError and OtherVersion.
+    """
     connection.sendall(_opening())
     frames = Frames(REPLY_CAP)
     whole: list[tuple[int, bytes]] = []
@@ -105,8 +108,11 @@ def begin(connection: socket) -> socket | None:
         if not data:
             return None
         whole = frames.feed(data)
-    if whole[0] != (HELLO, __version__.encode()):
+    kind, payload = whole[0]
+    if kind != HELLO:
         return None
+    if payload != __version__.encode():
+        raise OtherVersion
     connection.setsockopt(SOL_SOCKET, SO_RCVTIMEO, _NO_LIMIT)
     connection.setsockopt(SOL_SOCKET, SO_SNDTIMEO, _NO_LIMIT)
     return connection
@@ -120,22 +126,6 @@ def _opening() -> bytes:
     except FileNotFoundError:
         cwd = b"/"
     return mcp_request(__version__, cwd, carried)
-
-
-def _pass_in(connection: socket, ended: list[bool]) -> None:
-    """Pass stdin on; at its end say so in `ended`, close the sending side, and leave the rest to the daemon."""
-    try:
-        while data := os.read(0, _PIECE):
-            connection.sendall(data)
-        ended.append(True)
-        connection.shutdown(SHUT_WR)
-    except OSError:
-        pass  # the daemon has gone: the other direction sees it too
-
-
-def _write(data: bytes) -> None:
-    while data:
-        data = data[os.write(1, data) :]
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ class Annotation(Query, frozen=True, kw_only=True):
     """What is to be said of a run."""
 
     command: ClassVar = TagRun.command
+    tool: ClassVar = TagRun.tool
     reply: ClassVar = Said
     budget: ClassVar = TagRun.budget
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 import secrets
 import socket
 import sys
@@ -13,15 +14,17 @@ import uvicorn
 from runwise_protocol.aio import AsyncClient
 from runwise_protocol.client import here
 from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.frames import REQUEST_CAP
 from runwise_protocol.queries.runs import ListRuns, RunList
 from runwise_protocol.query import Look, Query, Reply, Where
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runwise_mcp.session import Session
 
 HOST = "127.0.0.1"
 PATH = "/mcp"
+_SESSION = b"mcp-session-id"
 
 
 def run(port: int, token: str | None) -> None:
@@ -42,7 +45,8 @@ async def serve(port: int, token: str | None) -> None:
         async with AsyncClient() as client, anyio.create_task_group() as tasks:
             session = Session(_Daemon(client), start)
             tasks.start_soon(session.watch)
-            application = guarded(session.server.streamable_http_app(streamable_http_path=PATH, host=HOST), token)
+            served = session.server.streamable_http_app(streamable_http_path=PATH, host=HOST)
+            application = guarded(released(served), token)
             _announce(listening.getsockname()[1], token)
             config = uvicorn.Config(application, log_level="warning", lifespan="on")
             await uvicorn.Server(config).serve(sockets=[listening])
@@ -63,6 +67,62 @@ def guarded(application: ASGIApp, token: str | None) -> ASGIApp:
         await application(scope, receive, send)
 
     return guard
+
+
+def released(application: ASGIApp) -> ASGIApp:
+    """The application for clients of the era with sessions, which takes back what a client asked that hung up.
+
+    In that era to hang up is not to cancel, for an answer could be fetched later; here none is kept.
+    """
+
+    async def watch(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST" or not dict(scope["headers"]).get(_SESSION):
+            await application(scope, receive, send)
+            return
+        asked = bytearray()
+        ended = gone = False
+
+        async def hear() -> Message:
+            nonlocal gone
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                gone = gone or not ended
+            elif len(asked) <= REQUEST_CAP:
+                asked.extend(message.get("body", b""))
+            return message
+
+        async def say(message: Message) -> None:
+            nonlocal ended
+            await send(message)
+            ended = ended or (message["type"] == "http.response.body" and not message.get("more_body"))
+
+        await application(scope, hear, say)
+        if gone:
+            await _cancel(application, scope, bytes(asked))
+
+    return watch
+
+
+async def _cancel(application: ASGIApp, scope: Scope, asked: bytes) -> None:
+    """Say for the client that it does not want the answer to its request any more."""
+    try:
+        message = json.loads(asked)
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(message, dict) or "method" not in message or not isinstance(message.get("id"), str | int):
+        return
+    said = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": message["id"]}}
+    body = json.dumps(said).encode()
+    headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
+    pieces = [{"type": "http.request", "body": body}]
+
+    async def receive() -> Message:
+        return pieces.pop() if pieces else {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        """Nobody hears it."""
+
+    await application({**scope, "headers": [*headers, (b"content-length", b"%d" % len(body))]}, receive, send)
 
 
 def _announce(port: int, token: str | None) -> None:

@@ -13,6 +13,11 @@ class Lines:
         self._held = bytearray()
         self._skipping = False
 
+    @property
+    def begun(self) -> bytes:
+        """The line that has begun and not ended; nothing of one that is too long."""
+        return bytes(self._held)
+
     def feed(self, data: bytes) -> list[bytes | None]:
         """The lines completed by these bytes, without their ends; blank ones are left out.
 

@@ -185,7 +185,7 @@ class Session:
         choice = await self._places.choose(None, await self._client_roots(context))
 
         async def ask(query: Query) -> tuple[Any, str]:
-            return await self._answer(query, Look(), choice)
+            return await self._answer(query, Look(calls=True), choice)
 
         return ask
 
@@ -195,7 +195,7 @@ class Session:
             return (await self._answer(query, look, choice))[1]
 
         async def ask(query: Query) -> tuple[Any, str]:
-            return await self._answer(query, Look(), choice)
+            return await self._answer(query, Look(calls=True), choice)
 
         said: str | RunwiseError
         async with anyio.create_task_group() as tasks:

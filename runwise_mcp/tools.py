@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.harmless import clean
+from runwise_protocol.queries.annotate import NoteRun, TagRun
 from runwise_protocol.queries.best import RankRuns
 from runwise_protocol.queries.compare import Compare
 from runwise_protocol.queries.diagnose import CheckHealth, Diagnose
@@ -27,6 +28,7 @@ from runwise_protocol.queries.since import Since
 from runwise_protocol.queries.wait import WaitFor
 from runwise_protocol.query import Look, Query, checked
 from runwise_protocol.schema import Parameter, parameters
+from runwise_protocol.spelling import ToolSpelling
 
 from runwise_mcp.annotating import Annotation
 from runwise_mcp.waiting import USUAL, capped
@@ -36,7 +38,7 @@ ML training runs on this machine (W&B, TensorBoard, JSONL, CSV, consoles), live;
 Zoom: list_runs or find_best_run, analyze_run, get_history or get_stats, get_raw.
 Odd or failed run: diagnose_run; many: health_check.
 run: id, its beginning, or name; default newest. keys: names or globs, comma-separated.
-"next: history R -k K --from A --to B": get_history run, keys, start, end."""
+"next:" names the call that looks closer; cut: a greater budget shows all."""
 """What a model is told once: the way from the list to the rows, in five lines."""
 
 
@@ -53,32 +55,50 @@ class Call(NamedTuple):
 class Tool(NamedTuple):
     """One tool."""
 
-    name: str
     query: type[Query]
     description: str
     shown: tuple[str, ...] = ()
     """Fields of the contract that the schema shows."""
     writes: bool = False
-    names: Mapping[str, str] = {}
-    """What a tool calls fields whose names would mean nothing to a model: {tool's: contract's}."""
     defaults: Mapping[str, str] = {}
     """Values of its own for fields that are left out."""
+    listed: tuple[str, ...] = ()
+    """Fields that are lists in the schema: their texts may hold commas, so that one text could not be taken apart."""
     asked: Callable[[Any], tuple[Query, ...]] = lambda query: (query,)
     """The questions that what the arguments say is made of."""
+    made_of: tuple[type[Query], ...] = ()
+    """Of which contracts these are, where not of its own."""
+
+    @property
+    def name(self) -> str:
+        """What clients call it."""
+        return self.query.tool
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What it calls fields whose names would mean nothing to a model: {tool's: contract's}."""
+        return {each.argument: each.name for each in parameters(self.query) if each.argument != each.name}
+
+    @property
+    def spelling(self) -> ToolSpelling:
+        """How an answer or an error speaks of its arguments."""
+        return ToolSpelling(self.query, *self.made_of)
 
     @property
     def schema(self) -> dict[str, Any]:
         """JSON Schema of the arguments that a model is told of."""
         known = self._known
-        fields = {name: {"type": _TYPES[known[name].kind]} for name in (*self.shown, "budget", "project")}
+        fields: dict[str, Any] = {
+            name: _LIST if name in self.listed else {"type": _TYPES[known[name].kind]}
+            for name in (*self.shown, "budget", "project")
+        }
         required = [name for name in self.shown if known[name].required or name in self.names]
         return {"type": "object", "properties": fields, **({"required": required} if required else {})}
 
     @property
     def _known(self) -> dict[str, Parameter]:
         """Every argument that is taken, by the name it has here."""
-        theirs = {field: name for name, field in self.names.items()}
-        known = {theirs.get(parameter.name, parameter.name): parameter for parameter in parameters(self.query)}
+        known = {parameter.argument: parameter for parameter in parameters(self.query)}
         return {**known, "budget": _BUDGET, "project": _PROJECT}
 
     def call(self, arguments: Mapping[str, Any]) -> Call:
@@ -95,7 +115,9 @@ class Tool(NamedTuple):
             if name not in given and (parameter.required or name in self.names):
                 raise RunwiseError(Kind.USAGE, f"{self.name} needs {name}: {parameter.help.rstrip('.')}")
         fields = {name: _value(known[name], value) for name, value in given.items()}
-        look = self._checked(Look, {name: fields.pop(name) for name in ("budget",) if name in fields})
+        look = self._checked(
+            Look, {"calls": True, **{name: fields.pop(name) for name in ("budget",) if name in fields}}
+        )
         project = self._checked(_Common, {name: fields.pop(name) for name in ("project",) if name in fields}).project
         queries = self.asked(self._checked(self.query, {**self.defaults, **fields}))
         return Call(tuple(map(capped, queries)), look, project)
@@ -122,6 +144,7 @@ class _Common(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _TYPES = {"text": "string", "integer": "integer", "switch": "boolean"}
+_LIST = {"type": "array", "items": {"type": "string"}}
 _BUDGET = next(parameter for parameter in parameters(Look) if parameter.name == "budget")
 _PROJECT = parameters(_Common)[0]
 
@@ -157,34 +180,34 @@ def _short(value: Any) -> str:
 
 
 _ALL = (
-    Tool("list_runs", ListRuns, "Runs: state, step, metric, trend.", ("where",)),
-    Tool("analyze_run", ShowRun, "One run: state, metrics, oddities, config.", ("run",)),
-    Tool("analyze_latest", Latest, "The newest run."),
-    Tool("compare_runs", Compare, "Runs side by side (RUN@STEP).", ("runs",)),
-    Tool("live_status", Live, "What is running."),
-    Tool("analyze_local_log", Local, "Any log file or folder.", ("path",), names={"path": "file"}),
-    Tool("get_history", History, "Curves; no spike is lost.", ("run", "keys", "start", "end")),
-    Tool("get_stats", ShowStats, "Exact min, max, mean, last.", ("run", "keys")),
-    Tool("list_keys", ListKeys, "What a run logged.", ("run",)),
-    Tool("find_best_run", RankRuns, "Runs by best value of key.", ("key", "max")),
-    Tool("diagnose_run", Diagnose, "Why it failed, from when.", ("run",)),
-    Tool("get_raw", Raw, "Exact rows; step is N or N:M.", ("run", "keys", "step")),
-    Tool("health_check", CheckHealth, "Trouble, by run."),
+    Tool(ListRuns, "Runs: state, step, metric, trend.", ("where",)),
+    Tool(ShowRun, "One run: state, metrics, oddities, config.", ("run",)),
+    Tool(Latest, "The newest run."),
+    Tool(Compare, "Runs side by side (RUN@STEP).", ("runs",)),
+    Tool(Live, "What is running."),
+    Tool(Local, "Any log file or folder.", ("path",)),
+    Tool(History, "Curves; no spike is lost.", ("run", "keys", "start", "end")),
+    Tool(ShowStats, "Exact min, max, mean, last.", ("run", "keys")),
+    Tool(ListKeys, "What a run logged.", ("run",)),
+    Tool(RankRuns, "Runs by best value of key.", ("key", "max")),
+    Tool(Diagnose, "Why it failed, from when.", ("run",)),
+    Tool(Raw, "Exact rows; step is N or N:M.", ("run", "keys", "step")),
+    Tool(CheckHealth, "Trouble, by run."),
     Tool(
-        "wait_for",
         WaitFor,
         "Wait (50s, max 9m) until val/loss<2, anomaly or end.",
         ("until", "runs", "timeout", "since"),
         defaults={"timeout": USUAL},
     ),
-    Tool("changes_since", Since, "News since a cursor (@c7).", ("cursor",)),
+    Tool(Since, "News since a cursor (@c7).", ("cursor",)),
     Tool(
-        "annotate_run",
         Annotation,
         "Tag a run; write a note.",
         ("run", "tags", "remove", "note"),
         writes=True,
+        listed=("tags",),
         asked=Annotation.asked,
+        made_of=(TagRun, NoteRun),
     ),
 )
 
@@ -199,12 +222,9 @@ def tool_named(name: str) -> Tool:
     return TOOLS[name]
 
 
-_BY_COMMAND = {tool.query.command: tool.name for tool in _ALL}
-
-
 def told(error: RunwiseError, asked: str = "") -> str:
-    """What a model reads of an error: one line, with the tool that helps (another than it `asked`) for the command."""
-    program, _, command = error.hint.partition(" ")
-    tool = _BY_COMMAND.get(command.partition(" ")[0])
-    hint = error.hint if program != "runwise" else tool if tool and tool != asked else ""
-    return clean(f"error: {error.message}{f'; try {hint}' if hint else ''}")
+    """What a model reads of an error: one line, in the words of the tool it `asked`, with what else helps."""
+    tool = TOOLS.get(asked)
+    spelling = tool.spelling if tool else ToolSpelling()
+    hint = spelling.hint(error.hint)
+    return clean(f"error: {spelling.hint(error.message)}{f'; try {hint}' if hint and hint != asked else ''}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import anyio
 import mcp_types as types
@@ -23,6 +23,12 @@ Send: TypeAlias = Callable[[bytes], Awaitable[None]]
 GRACE_SECONDS = 2.0
 """What is being worked on when the client closes its sending side is answered if that takes no longer."""
 _ENDLESS = "subscriptions/listen"
+
+
+class _Refusal(NamedTuple):
+    """What a line that is no message is answered with. An error that the client sends is a message."""
+
+    error: types.JSONRPCError
 
 
 class Transport:
@@ -55,8 +61,8 @@ class Transport:
             while data := await self._receive():
                 for line in lines.feed(data):
                     message = _read(line)
-                    if isinstance(message, types.JSONRPCError):
-                        await refusing.send(SessionMessage(message))
+                    if isinstance(message, _Refusal):
+                        await refusing.send(SessionMessage(message.error))
                     else:
                         self._count(message)
                         await arriving.send(SessionMessage(message))
@@ -88,7 +94,7 @@ class Transport:
         self._settled.set()
 
 
-def _read(line: bytes | None) -> types.JSONRPCMessage | types.JSONRPCError:
+def _read(line: bytes | None) -> types.JSONRPCMessage | _Refusal:
     """The message in a line, or what to answer where there is none."""
     if line is None:
         return _refusal(None, types.INVALID_REQUEST, f"a message of more than {REQUEST_CAP} bytes")
@@ -109,5 +115,5 @@ def _read(line: bytes | None) -> types.JSONRPCMessage | types.JSONRPCError:
     return _refusal(known, types.INVALID_REQUEST, "not a JSON-RPC 2.0 message")
 
 
-def _refusal(request_id: types.RequestId | None, code: int, message: str) -> types.JSONRPCError:
-    return types.JSONRPCError(jsonrpc="2.0", id=request_id, error=types.ErrorData(code=code, message=message))
+def _refusal(request_id: types.RequestId | None, code: int, message: str) -> _Refusal:
+    return _Refusal(types.JSONRPCError(jsonrpc="2.0", id=request_id, error=types.ErrorData(code=code, message=message)))

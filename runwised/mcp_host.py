@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -68,7 +70,12 @@ class _Daemon:
         return await self._dispatcher.engine.recent()
 
 
+@cache
 def _sdk() -> ModuleType:
-    from runwise_mcp import hosted
-
+    gc.disable()  # thousands of classes come to stay: to look through them for garbage takes a fifth as long again
+    try:
+        from runwise_mcp import hosted
+    finally:
+        gc.freeze()
+        gc.enable()
     return hosted

@@ -13,7 +13,7 @@ from runwise_protocol.queries import BY_COMMAND
 from runwise_protocol.query import Look, Query, Where
 from runwise_protocol.schema import Given, Parameter, parameters, request
 
-LOOK = tuple(parameter for parameter in parameters(Look) if parameter.name not in {"color", "width"})
+LOOK = tuple(parameter for parameter in parameters(Look) if parameter.name not in {"color", "width", "calls"})
 """What every command takes about the look of its answer; the rest of `Look` is the terminal's."""
 PROJECT = next(parameter for parameter in parameters(Where) if parameter.name == "project")
 COMMON = (*LOOK, PROJECT)
@@ -41,7 +41,7 @@ def parse(argv: Sequence[str]) -> Parsed | None:
     """
     command, *words = argv or ["list"]
     kind = BY_COMMAND.get(command)
-    given = None if kind is None else _scan(kind, words)
+    given = None if kind is None else scan(kind, words)
     if kind is None or given is None:
         return None
     try:
@@ -60,7 +60,8 @@ def build(kind: type[Query], given: Given) -> Parsed:
     return Parsed(query, {name: getattr(look, name) for name in given if name in about_look}, where.project)
 
 
-def _scan(kind: type[Query], words: Sequence[str]) -> dict[str, Any] | None:
+def scan(kind: type[Query], words: Sequence[str]) -> dict[str, Any] | None:
+    """What the words after a command give, by field, as texts whose values nobody has looked at. None: not plain."""
     flags, places = _spellings(kind)
     given: dict[str, Any] = {}
     loose: list[str] = []

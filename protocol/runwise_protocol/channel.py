@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -22,6 +23,9 @@ class Channel(Protocol):
 
     def receive(self) -> bytes:
         """The next bytes; none when the other side has gone. Raises OSError, and RunwiseError when it is silent."""
+
+    def shut(self) -> None:
+        """Have a thread that sends or receives see the other side go away."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -68,6 +72,10 @@ class _Socket:
         except BlockingIOError as error:
             raise launch.not_responding(runtime_folder()) from error
 
+    def shut(self) -> None:
+        with contextlib.suppress(OSError):  # it has gone already
+            self._connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self._connection.close()
 
@@ -103,6 +111,10 @@ class Child:
         if not select.select([descriptor], [], [], launch.patience() or None)[0]:
             raise RunwiseError(Kind.UNREACHABLE, f"the engine (pid {self._process.pid}) is not responding")
         return os.read(descriptor, 1 << 18)
+
+    def shut(self) -> None:
+        """As `Channel`."""
+        self._process.kill()
 
     def close(self) -> None:
         """See `Channel`."""

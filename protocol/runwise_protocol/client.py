@@ -45,6 +45,7 @@ class Client:
         self._whole: list[Frame] = []
         self._said = ""
         """Payload of the daemon's last sign of life."""
+        self._abandoned = False
         self.version = ""
         """Version of the daemon."""
         self.is_alone = False
@@ -68,6 +69,13 @@ class Client:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+
+    def abandon(self) -> None:
+        """End what another thread is asking, which raises RunwiseError there; nothing can be asked after it."""
+        self._abandoned = True
+        channel = self._channel
+        if channel is not None:
+            channel.shut()
 
     def ask(self, query: Query, *, look: Look | None = None, where: Where | None = None) -> Reply:
         """The typed answer, of the type that `query.reply` names; its `str()` is the text."""
@@ -109,6 +117,7 @@ class Client:
             raise RunwiseError(Kind.USAGE, f"a question of {len(payload)} bytes; {frames.REQUEST_CAP} are allowed")
         endings = 0
         while endings < 2:
+            self._check()
             said, self._said = self._said, ""
             try:
                 channel = self._channel or self._open()
@@ -180,6 +189,7 @@ class Client:
     def _exchange(self, channel: Channel, kind: int, payload: bytes) -> Frame | None:
         """Send one frame and take one; None when the other side went away."""
         try:
+            self._check()
             try:
                 channel.send(frames.encode(kind, payload))
             except OSError:
@@ -188,6 +198,10 @@ class Client:
         except BaseException:
             self.close()
             raise
+
+    def _check(self) -> None:
+        if self._abandoned:
+            raise RunwiseError(Kind.UNREACHABLE, "the question was abandoned")
 
     def _next(self) -> Frame | None:
         if self._channel is None:

@@ -1,4 +1,4 @@
-"""`clean`: text that programs wrote, made harmless to show."""
+"""Text that programs wrote: `clean` makes it harmless to show, `portable` possible to send."""
 
 from __future__ import annotations
 
@@ -33,3 +33,8 @@ def clean(text: str) -> str:
         return text
     text = _BREAKS.sub(" ", _ESCAPES.sub("", text))
     return _SURROGATES.sub("\ufffd", _INVISIBLE.sub("", text))
+
+
+def portable(text: str) -> str:
+    """The same where text must be Unicode: bytes of names that are none become ``\\udcff``."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from runwise_protocol import frames
 from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.harmless import portable
 from runwise_protocol.queries import AnyQuery
 from runwise_protocol.query import Look, Query, Reply, Where
 
@@ -109,7 +110,10 @@ def encode_ask(ask: Ask) -> bytes:
 def decode_ask(payload: bytes) -> Ask:
     """Payload of ASK and WRITE. Raises RunwiseError (usage) that names the field."""
     try:
-        return _ask_decoder.decode(payload)
+        ask = _ask_decoder.decode(payload)
+        if any("\0" in path for path in (ask.where.cwd, ask.where.project or "", *ask.where.environ.values())):
+            raise msgspec.DecodeError("a path with a null byte - at `$.where`")
+        return ask
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RunwiseError(Kind.USAGE, f"not a question: {error}", "runwise --help") from error
 
@@ -164,7 +168,7 @@ def _encode(message: dict[str, Any]) -> bytes:
 def _portable(value: Any) -> Any:
     """The same without what msgpack has no room for: bytes in names become ``\\udcff``, vast whole numbers text."""
     if isinstance(value, str):
-        return value.encode(errors="backslashreplace").decode()
+        return portable(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         return str(value)
     if isinstance(value, dict):

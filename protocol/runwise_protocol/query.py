@@ -6,6 +6,7 @@ has a description and, where they make sense, bounds. How a field is spelled on 
 
 * ``{"positional": True}``: given by place, not by flag;
 * ``{"flags": ("-n", "--limit")}``: the spelling, where it is not just ``--field-name``;
+* ``{"argument": "path"}``: what the MCP tool that asks it calls the field, where it is not the field's name;
 * a field of type ``bool`` is a flag without a value; of type ``tuple[str, ...]`` may be repeated or comma-separated.
 """
 
@@ -73,6 +74,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     command: ClassVar[str]
     """The command's name: on the command line, on the wire (as the tag) and in the registry."""
+    tool: ClassVar[str] = ""
+    """The MCP tool that asks it; empty: none does."""
     reply: ClassVar[type[Reply]]
     budget: ClassVar[int]
     """Tokens an answer in text may cost unless the caller says otherwise."""
@@ -128,6 +131,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Whether colour may be used (a terminal, and NO_COLOR is not set)."""
     width: Annotated[int, Meta(ge=20, le=10_000)] = 100
     """Columns of the terminal."""
+    calls: bool = False
+    """Whether the asker calls MCP tools: what to ask next is spelled as such calls (`runwise_protocol.spelling`)."""
 
 
 class Where(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

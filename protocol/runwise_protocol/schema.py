@@ -10,16 +10,22 @@ import msgspec
 from msgspec import inspect
 
 from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.harmless import portable
 from runwise_protocol.query import Query, checked
 
 Given: TypeAlias = Mapping[str, Any]
 """What a command line gave, by field: a text, True for a switch, several texts for a repeated flag."""
+
+_RUNS = ("run", "runs")
+"""Fields that name runs: names of files, which need not be text."""
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """One field of a contract, as a command line spells it."""
 
     name: str
+    argument: str
+    """What an MCP tool calls it."""
     kind: Literal["text", "integer", "switch"]
     flags: tuple[str, ...]
     """How it is spelled; none: it is given by place."""
@@ -100,6 +106,7 @@ def _parameter(field: inspect.Field) -> Parameter:
     kinds: dict[type, Literal["integer", "switch"]] = {inspect.IntType: "integer", inspect.BoolType: "switch"}
     return Parameter(
         name=field.name,
+        argument=extra.get("argument", field.name),
         kind=kinds.get(type(single), "text"),
         flags=() if extra.get("positional") else extra.get("flags", ("--" + field.name.replace("_", "-"),)),
         many=many,
@@ -132,7 +139,9 @@ def _value(parameter: Parameter, value: Any) -> Any:
     if isinstance(value, bool):
         return value
     if any("\ud800" <= letter <= "\udfff" for letter in "".join(value)):
-        raise _refused(parameter, value, "text in UTF-8")
+        if parameter.name not in _RUNS:
+            raise _refused(parameter, value, "text in UTF-8")
+        value = portable(value) if isinstance(value, str) else [portable(text) for text in value]
     if parameter.many:
         value = [part for text in value for part in (text.split(",") if parameter.flags else [text]) if part]
     if not value or (parameter.choices and value not in parameter.choices):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import anyio
 
@@ -20,14 +20,22 @@ READ_SECONDS = 0.05
 
 
 class Attention:
-    """Follows the runs in `holdings()` that have followers; `mounts` know which file systems report changes."""
+    """Follows the runs in `holdings()` that have followers; `mounts` know which file systems report changes,
+    `answers` whether a project's disk answers at all."""
 
-    def __init__(self, holdings: Callable[[], Iterable[Holdings]], mounts: Mounts) -> None:
+    def __init__(
+        self,
+        holdings: Callable[[], Iterable[Holdings]],
+        mounts: Mounts,
+        answers: Callable[[Holdings], Awaitable[bool]],
+    ) -> None:
         self._holdings = holdings
         self._mounts = mounts
+        self._answers = answers
         self._touched: set[str] = set()
         self._anything = False
         self._happened = anyio.Event()
+        self._begun = anyio.Event()
 
     @property
     def is_wanted(self) -> bool:
@@ -40,11 +48,20 @@ class Attention:
         runs = [folder for holdings in waited for run in _followed(holdings) for folder in _folders(run)]
         return [*runs, *(folder for holdings in waited for folder in holdings.place.wandb_dirs)]
 
+    def consoles(self) -> list[str]:
+        """Where the runs that are waited for keep what they print, where that is not beside their logs."""
+        files = (run.console_file for holdings in self._holdings() for run in _followed(holdings))
+        return [os.path.dirname(path) for path in files if path]
+
     def heed(self, paths: set[str]) -> None:
         """Something happened to these paths."""
         if self.is_wanted:
             self._touched |= paths
             self._happened.set()
+
+    def begin(self) -> None:
+        """Somebody waits from now on."""
+        self._begun.set()
 
     def heed_all(self) -> None:
         """Nobody knows what happened."""
@@ -57,6 +74,11 @@ class Attention:
             tasks.start_soon(self._on_events)
             tasks.start_soon(self._on_ticks)
 
+    async def _reachable(self) -> list[Holdings]:
+        """The projects somebody waits for whose disks answer."""
+        waited = [holdings for holdings in self._holdings() if holdings.changes.any]
+        return [holdings for holdings in waited if await self._answers(holdings)]
+
     async def _on_events(self) -> None:
         while True:
             await self._happened.wait()
@@ -64,7 +86,7 @@ class Attention:
             touched, self._touched = self._touched, set()
             parents = {os.path.dirname(path) for path in touched}
             anything, self._anything = self._anything, False
-            for holdings in list(self._holdings()):
+            for holdings in await self._reachable():
                 if holdings.changes.all and not parents.isdisjoint(holdings.place.wandb_dirs):
                     await holdings.admit(READ_SECONDS)
                 runs = [run for run in _followed(holdings) if anything or _is_touched(run, touched, parents)]
@@ -74,12 +96,15 @@ class Attention:
     async def _on_ticks(self) -> None:
         waited = 0.0
         while True:
+            if not self.is_wanted:
+                self._begun = anyio.Event()
+                await self._begun.wait()
             await anyio.sleep(POLL_SECONDS)
             waited += POLL_SECONDS
             is_due = waited >= TICK_SECONDS
             if is_due:
                 waited = 0.0
-            for holdings in list(self._holdings()):
+            for holdings in await self._reachable():
                 if holdings.changes.all:
                     await holdings.admit(READ_SECONDS)
                 runs = list(_followed(holdings)) if holdings.changes.any else []
@@ -102,4 +127,6 @@ def _folders(run: Run) -> list[str]:
 
 
 def _is_touched(run: Run, paths: set[str], parents: set[str]) -> bool:
+    if run.console_file in paths:
+        return True
     return any(part.path in paths if part.path else part.found.folder in parents for part in run.every)

@@ -7,8 +7,9 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,20 +20,24 @@ from anyio.abc import TaskStatus
 from runwised.catalog.annotations import NotKept, Overlay
 from runwised.catalog.attention import Attention
 from runwised.catalog.changes import Follower
+from runwised.catalog.disks import Disks, DiskSilent, stat_all
 from runwised.catalog.everything import Everything, KnownProjects, is_found_alone
 from runwised.catalog.growth import INLINE_BYTES, NEW_SHARE, Growth
-from runwised.catalog.holdings import SWEEP_SECONDS, Holdings, Project
+from runwised.catalog.holdings import SWEEP_SECONDS, Holdings
 from runwised.catalog.ledger import Ledger
 from runwised.catalog.mounts import Mounts
-from runwised.catalog.named import locate_named
+from runwised.catalog.named import NoLog, locate_named
 from runwised.catalog.pace import Pace
-from runwised.catalog.place import Place, Settings, Settled, locate
+from runwised.catalog.place import NoProject, Place, Settings, Settled, locate
 from runwised.catalog.processes import Holders
-from runwised.catalog.pruning import LIMITS, Limits, prune
+from runwised.catalog.project import Project
+from runwised.catalog.pruning import LIMITS, Limits
 from runwised.catalog.run import Run
 from runwised.catalog.saving import Saving
-from runwised.catalog.stores import close_idle_stores, close_stores
-from runwised.catalog.watch import CALM, MOST_FOLDERS, QUICK, Beat, follow
+from runwised.catalog.store import remove_strays
+from runwised.catalog.stores import close_stores
+from runwised.catalog.upkeep import PACK_SECONDS, Upkeep, steadily
+from runwised.catalog.watching import Watching
 from runwised.index.kept import Annotation
 
 _log = logging.getLogger(__name__)
@@ -52,20 +57,14 @@ GLIMPSE_SECONDS = 0.75
 BACKGROUND_SECONDS = 0.01
 """What the background reads at once; a question waits no longer than that."""
 INDEXED_SECONDS = 60.0
-TIDY_SECONDS = 5.0
-PRUNE_SECONDS = 86_400.0
-PACK_SECONDS = 0.5
-"""What putting runs that are over into the manifest of a project may take at once."""
 FORGET_SECONDS = 3600.0
 """A project nobody asked about for this long is not kept warm any more."""
 MOST_NAMED = 32
 """Files and folders that questions named and that are kept warm."""
 SLICES = 6
 """The background looks at one in so many of the runs that are over, while nobody waits: a question looks at all."""
-LINGER_SECONDS = 30.0
-"""Who waited once soon waits again: to watch otherwise costs more than to go on."""
 REST = 20
-"""The background rests this many times as long as a look took."""
+"""The background rests this many times as long as a look took, but no longer than until it is to look again anyway."""
 
 
 _Numbered: TypeAlias = tuple[int, tuple[Settled, Holdings]]
@@ -85,36 +84,43 @@ class Catalog:
         inline_bytes: int = INLINE_BYTES,
         limits: Limits = LIMITS,
     ) -> None:
-        self._limits = limits
         self._clock = clock
         self._state = state
-        self._known = KnownProjects(state)
+        self._mounts = Mounts()
+        self._known = KnownProjects(state, self._mounts.reports)
         self._settings = Settings()
         self._holders = Holders()
         self._projects: dict[Place, Holdings] = {}
         self._growth = Growth(cache, workers or os.cpu_count() or 1, inline_bytes, self._owe)
         self._growth.store.prepare()
+        if state is not None:
+            remove_strays(str(state))
         self._saving = Saving(self._growth)
-        self._mounts = Mounts()
-        self._attention = Attention(self._projects.values, self._mounts)
-        self._watched: frozenset[str] = frozenset()
-        """Folders whose changes are reported."""
+        self._upkeep = Upkeep(self._projects, self._growth, self._saving, limits)
+        self._disks = Disks(self._mounts)
+        self._attention = Attention(self._projects.values, self._mounts, self._answers)
+        self._watching = Watching(self._projects, self._mounts, self._attention, self._look_again)
         self._ledger = Ledger(state / LEDGER if state else None)
         self._stir = anyio.Event()
-        self._refolder = anyio.Event()
-        self._quick_until = 0.0
         self._looking_since = 0.0
         """When the look at all projects began that goes on; 0 between two."""
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Index, sweep, watch and save until cancelled."""
         async with anyio.create_task_group() as tasks:
-            for work in (self._growth.ingest.run, self._freshen, self._tidy, self._follow, self._attention.run):
-                tasks.start_soon(_steadily, work)
+            for work in (
+                self._growth.ingest.run,
+                self._freshen,
+                self._upkeep.run,
+                self._watching.run,
+                self._attention.run,
+            ):
+                tasks.start_soon(steadily, work)
             task_status.started()
 
     async def view(self, cwd: str, environ: Mapping[str, str]) -> Project:
-        """The project a question from `cwd` is about, as it is now. Raises NoProject."""
+        """The project a question from `cwd` is about, as it is now. Raises NoProject and DiskSilent."""
+        await self._ask_disks(cwd, environ)
         settled = locate(cwd, environ, self._settings)
         is_new = settled.place not in self._projects
         project = await self._look(settled)
@@ -122,8 +128,9 @@ class Catalog:
             await anyio.to_thread.run_sync(self._known.remember, project.root)
         return project
 
-    def root(self, cwd: str, environ: Mapping[str, str]) -> str:
-        """Root of the project a question from `cwd` is about. Raises NoProject."""
+    async def root(self, cwd: str, environ: Mapping[str, str]) -> str:
+        """Root of the project a question from `cwd` is about. Raises NoProject and DiskSilent."""
+        await self._ask_disks(cwd, environ)
         return locate(cwd, environ, self._settings).place.root
 
     async def recent(self) -> list[str]:
@@ -134,7 +141,9 @@ class Catalog:
         return list(dict.fromkeys([*(holdings.place.root for holdings in whole), *known]))
 
     async def view_of(self, path: str, cwd: str) -> Project:
-        """What is at a path, absolute or from `cwd`, and nothing else, as it is now. Raises NoLog."""
+        """What is at a path, absolute or from `cwd`, and nothing else, as it is now. Raises NoLog and DiskSilent."""
+        named = os.path.join(cwd, os.path.expanduser(path))
+        await self._disks.ask([named], partial(_quietly, locate_named, path, cwd, self._settings))
         return await self._look(locate_named(path, cwd, self._settings))
 
     async def find(self, name: str, cwd: str) -> str:
@@ -147,7 +156,8 @@ class Catalog:
     async def view_all(self) -> Everything:
         """Every project that was ever asked about, as far as a first look at one may take; new ones go first."""
         settled, silent = await self._known.places(self._settings, VIEW_SECONDS)
-        held = [(found, self._hold(found)) for found in settled]
+        known = [(found, self._hold(found)) for found in settled]
+        held = [(found, holdings) for found, holdings in known if await self._answers(holdings)]
         held.sort(key=lambda pair: pair[1].was_looked_at)
         rest = deque(enumerate(held))
         looked = await self._look_at_all(rest, time.monotonic() + VIEW_SECONDS)
@@ -169,7 +179,8 @@ class Catalog:
             while rest and (left := deadline - time.monotonic()) > 0:
                 share = left * ABREAST / (len(rest) + ABREAST)
                 at, (found, _) = rest.popleft()
-                looked[at] = await self._look(found, max(share, LEAST_SECONDS), 0.0)
+                with suppress(DiskSilent):  # one of those that were not seen
+                    looked[at] = await self._look(found, max(share, LEAST_SECONDS), 0.0)
 
         async with anyio.create_task_group() as tasks:
             for _ in range(ABREAST):
@@ -190,12 +201,26 @@ class Catalog:
     async def _look(self, settled: Settled, seconds: float = VIEW_SECONDS, share: float = NEW_SHARE) -> Project:
         holdings = self._hold(settled)
         running = holdings.running
+        await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
         await holdings.refresh(min(AGAIN_SECONDS, seconds) if holdings.runs else seconds, share)
         if holdings.running != running:
-            self._refolder.set()
-        if holdings.is_behind:
+            self._watching.check()
+        if holdings.behind:
             self._stir.set()
         return holdings.project()
+
+    async def _ask_disks(self, cwd: str, environ: Mapping[str, str]) -> None:
+        """Raises DiskSilent where looking for the project would hang."""
+        named = [path for value in environ.values() for path in value.split(os.pathsep)]
+        await self._disks.ask([cwd, *named], partial(_quietly, locate, cwd, environ, self._settings))
+
+    async def _answers(self, holdings: Holdings) -> bool:
+        """Whether a project can be looked at without hanging."""
+        try:
+            await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
+        except DiskSilent:
+            return False
+        return True
 
     def _hold(self, settled: Settled) -> Holdings:
         """The runs of a place, from now on known; they are looked at in the background, if not before."""
@@ -205,7 +230,7 @@ class Catalog:
             holdings = Holdings(settled.place, self._holders, self._growth, self._ledger, self._clock, overlay)
             self._projects[settled.place] = holdings
             self._bound()
-            self._refolder.set()
+            self._watching.check()
         holdings.settings = settled
         holdings.asked_at = time.monotonic()
         return holdings
@@ -231,19 +256,25 @@ class Catalog:
                     break
                 for run in missing:
                     await self._index(run)
+                await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
                 await holdings.refresh(AGAIN_SECONDS)
         return holdings.project()._replace(named=project.named)
 
     @contextmanager
     def follow(self, project: Project, run_ids: Iterable[str] | None) -> Iterator[Follower]:
         """Be woken when one of these runs changes, or any of the project (None); they are looked at closely then."""
-        with project.holdings.changes.follow(run_ids) as follower:
-            self._refolder.set()
-            try:
-                yield follower
-            finally:
-                self._quick_until = time.monotonic() + LINGER_SECONDS
-                self._refolder.set()
+        with project.holdings.changes.follow(run_ids) as follower, self._watching.quickly():
+            yield follower
+
+    @contextmanager
+    def follow_all(self, projects: Iterable[Project]) -> Iterator[Follower]:
+        """Be woken when any run of these projects changes, or is new."""
+        follower = Follower()
+        with ExitStack() as stack:
+            for project in projects:
+                stack.enter_context(project.holdings.changes.follow(None, follower))
+            stack.enter_context(self._watching.quickly())
+            yield follower
 
     def repair(self, run: Run) -> None:
         """The run's index is not to be trusted: make it anew from the sources."""
@@ -259,6 +290,7 @@ class Catalog:
     def status(self) -> dict[str, Any]:
         """How it is, for a person; JSON."""
         runs = self._runs()
+        troubles = [trouble for trouble in (self._known.trouble, self._ledger.trouble) if trouble]
         return {
             "projects": sorted(place.logs_dirs[0] if place.only else place.root for place in self._projects),
             "runs": len(runs),
@@ -268,31 +300,15 @@ class Catalog:
             "restored": self._growth.restored,
             "read_bytes": self._growth.read_bytes,
             "cache": self._growth.store.folder,
-            "watching": [told for holdings in self._projects.values() for told in self._watching(holdings)],
-            "gathered_ms": (QUICK if self._is_quick else CALM).debounce,
-            "notes": [note for holdings in self._projects.values() for note in holdings.notes()],
+            "watching": [told for holdings in self._projects.values() for told in self._watching.told(holdings)],
+            "gathered_ms": self._watching.beat.debounce,
+            "notes": [
+                *troubles,
+                *(note for holdings in self._projects.values() for note in holdings.notes()),
+                *self._disks.notes,
+                *self._watching.notes,
+            ],
         }
-
-    def _watching(self, holdings: Holdings) -> Iterator[str]:
-        """A line for each root of a project, and one for what is behind."""
-        place, now = holdings.place, time.monotonic()
-        every = f"looked at every {SWEEP_SECONDS:g} s and when asked"
-        for folder in place.wandb_dirs + place.logs_dirs:
-            kind = self._mounts.kind(folder)
-            if not os.path.isdir(folder):
-                how = "not there"
-            elif folder in self._watched:
-                how = "changes are reported"
-            else:
-                why = "" if self._mounts.reports(folder) else f", {kind or 'its file system'} reports no changes"
-                how = every + why
-            yield f"{folder} ({kind or 'unknown'}): {how}"
-        running = set(holdings.running)
-        unwatched = len(running - self._watched)
-        said = [f"{len(running)} running"]
-        said += [f"{unwatched} of them {every}"] if unwatched else []
-        said += [f"{holdings.behind} not looked into yet"] if holdings.is_behind else []
-        yield f"{place.root}: last sweep {now - holdings.looked_at:.1f} s ago; {', '.join(said)}"
 
     @property
     def stalled_seconds(self) -> float:
@@ -304,7 +320,7 @@ class Catalog:
         """Forget what was learned of settings and mounts, and look at every project again."""
         self._settings.forget()
         self._mounts.forget()
-        self._refolder.set()
+        self._watching.check()
         self._stir.set()
 
     def rescue(self) -> None:
@@ -320,6 +336,9 @@ class Catalog:
         self._ledger.close()
         await anyio.to_thread.run_sync(close_stores)
 
+    def _look_again(self) -> None:
+        self._stir.set()
+
     def _runs(self) -> list[Run]:
         return [run for holdings in self._projects.values() for run in holdings.runs]
 
@@ -333,89 +352,48 @@ class Catalog:
         """Index one run here when it is short or nobody else does it, else wait for the next a worker has done."""
         if (self._growth.is_quick(run) or not self._growth.ingest.active) and run not in self._growth.ingest.working:
             self._growth.ingest.drop(run)
-            if run.slot.filled:
-                await self._growth.bring_up(run, Pace(INDEXED_SECONDS))
-            elif not await self._growth.read_on(run, Pace(INDEXED_SECONDS)):
-                await self._growth.read_on(run, Pace(INDEXED_SECONDS))
-            run.changed()
+            with anyio.CancelScope(shield=True):  # who asked may go away, what was read has been read
+                if run.slot.filled:
+                    await self._growth.bring_up(run, Pace(INDEXED_SECONDS))
+                elif not await self._growth.read_on(run, Pace(INDEXED_SECONDS)):
+                    await self._growth.read_on(run, Pace(INDEXED_SECONDS))
+                run.changed()
             return
         self._growth.ingest.put(run, urgent=True)
         await self._growth.wait_finished()
 
     async def _freshen(self) -> None:
         """Look at every project again when something stirs, and at least every `SWEEP_SECONDS`."""
+        rest = 0.0
         while True:
-            with anyio.move_on_after(SWEEP_SECONDS):
+            with anyio.move_on_after(SWEEP_SECONDS - rest):
                 await self._stir.wait()
             self._stir = anyio.Event()
             started, self._looking_since = time.perf_counter(), time.monotonic()
+            looked = 0.0
             for place, holdings in list(self._projects.items()):
                 if time.monotonic() - holdings.asked_at > FORGET_SECONDS and not holdings.changes.any:
                     await self._saving.tidy(holdings.runs, at_once=True)
                     await holdings.pack(PACK_SECONDS)
                     self._projects.pop(place)
                     continue
+                if not await self._answers(holdings):
+                    continue
+                began = time.perf_counter()
                 await holdings.refresh(BACKGROUND_SECONDS, slices=1 if holdings.changes.any else SLICES)
-                while holdings.is_behind:
+                looked += time.perf_counter() - began
+                while holdings.behind and time.perf_counter() - started < SWEEP_SECONDS:
                     await holdings.catch_up(BACKGROUND_SECONDS)
-            self._refolder.set()
+            self._watching.check()
             self._looking_since = 0.0
-            await anyio.sleep((time.perf_counter() - started) * REST)
-
-    async def _tidy(self) -> None:
-        pruned_at = -math.inf
-        while True:
-            if (folder := self._growth.store.folder) and time.monotonic() - pruned_at > PRUNE_SECONDS:
-                pruned_at = time.monotonic()
-                await anyio.to_thread.run_sync(prune, folder, self._limits)
-            await anyio.sleep(TIDY_SECONDS)
-            await self._saving.tidy(self._runs())
-            for holdings in list(self._projects.values()):
-                await holdings.pack(PACK_SECONDS)
-            self._growth.awake.tidy()
-            await anyio.to_thread.run_sync(close_idle_stores)
-
-    async def _follow(self) -> None:
-        """Watch the folders where runs are or may begin, and those of running runs."""
-        while True:
-            folders, beat = self._to_watch()
-            self._watched = frozenset(folders)
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(follow, folders, self._heed, beat, self._heed_all)
-                while self._to_watch() == (folders, beat):
-                    self._refolder = anyio.Event()
-                    with anyio.move_on_after(LINGER_SECONDS if beat is QUICK else math.inf):
-                        await self._refolder.wait()
-                tasks.cancel_scope.cancel()
-
-    def _to_watch(self) -> tuple[list[str], Beat]:
-        """The folders, those first whose runs somebody waits for, and how quickly events are handed on."""
-        roots = [folder for place in self._projects for folder in place.wandb_dirs + place.logs_dirs]
-        running = [folder for holdings in self._projects.values() for folder in holdings.running]
-        folders = dict.fromkeys([*self._attention.folders(), *roots, *running])
-        reporting = [folder for folder in folders if self._mounts.reports(folder)]
-        return sorted(reporting[:MOST_FOLDERS]), QUICK if self._is_quick else CALM
-
-    @property
-    def _is_quick(self) -> bool:
-        """Whether somebody waits, or did until just now."""
-        return self._attention.is_wanted or time.monotonic() < self._quick_until
-
-    def _heed_all(self) -> None:
-        self._attention.heed_all()
-        self._stir.set()
-
-    def _heed(self, paths: set[str]) -> None:
-        self._attention.heed(paths)
-        if any(path.endswith(".wandb") or os.path.isdir(path) for path in paths):
-            self._stir.set()
+            rest = min(looked * REST, SWEEP_SECONDS)
+            if any(holdings.behind for holdings in self._projects.values()):
+                self._stir.set()  # to be gone on with, once the other projects were looked at
+                rest = 0.0
+            await anyio.sleep(rest)
 
 
-async def _steadily(work: Callable[[], Awaitable[None]]) -> None:
-    """Do endless work; begin it again when it broke."""
-    while True:
-        try:
-            await work()
-        except Exception:  # noqa: BLE001 - the boundary: answers do not need the background, and must not end with it
-            _log.exception("the catalog's background broke")
-        await anyio.sleep(SWEEP_SECONDS)
+def _quietly(locating: Callable[..., object], *words: object) -> None:
+    """Look where a project would be looked for; whether there is one is found out afterwards."""
+    with suppress(NoProject, NoLog):
+        locating(*words)

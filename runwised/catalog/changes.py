@@ -45,10 +45,11 @@ class Changes:
         return None in self._followers or run_id in self._followers
 
     @contextmanager
-    def follow(self, run_ids: Iterable[str] | None) -> Iterator[Follower]:
-        """Be woken when one of these runs changes; None: when any does, or comes or goes."""
+    def follow(self, run_ids: Iterable[str] | None, follower: Follower | None = None) -> Iterator[Follower]:
+        """Be woken when one of these runs changes; None: when any does, or comes or goes. A `follower` of other
+        projects may be given, to be woken by this one too."""
         names: list[str | None] = [None] if run_ids is None else list(dict.fromkeys(run_ids))
-        follower = Follower()
+        follower = follower or Follower()
         for name in names:
             self._followers.setdefault(name, {})[follower] = None
         try:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import anyio
 import anyio.to_thread
 
-from runwised.catalog.holdings import Project
 from runwised.catalog.place import NoProject, Place, Settings, Settled, locate
+from runwised.catalog.project import Project
 from runwised.catalog.run import Run
 from runwised.catalog.state_files import locked, read_whole
 from runwised.catalog.store import write_file
@@ -51,6 +51,10 @@ class Everything(NamedTuple):
     """Projects that could not be looked at in time."""
     now: float
 
+    def again(self, now: float) -> Everything:
+        """The same projects, as far as they were looked at since."""
+        return self._replace(projects=tuple(view.holdings.project() for view in self.projects), now=now)
+
     @property
     def runs(self) -> list[tuple[Run, Project]]:
         """Newest first, by start of the latest segment, each with its project."""
@@ -61,9 +65,13 @@ class Everything(NamedTuple):
 class KnownProjects:
     """The roots of projects with runs that were asked about, the latest that was new first; one a line in a file."""
 
-    def __init__(self, state: Path | None) -> None:
+    def __init__(self, state: Path | None, is_near: Callable[[str], bool] = lambda path: bool(path)) -> None:
+        self._is_near = is_near
+        """Whether a path lies on a disk that always answers."""
         self._path = os.path.join(state, _NAME) if state is not None else ""
         self._own: dict[str, None] = {}
+        self.trouble = ""
+        """Why the roots cannot be written down."""
         self._silent: set[str] = set()
         """Roots on disks that once did not answer."""
 
@@ -76,11 +84,16 @@ class KnownProjects:
             return
         try:
             with locked(os.path.dirname(self._path)):
-                others = [known for known in self._read() if known != root and os.path.isdir(known)]
+                others = [known for known in self._lines() if known != root and self._may_be(known)]
                 lines = "".join(f"{known}\n" for known in [root, *others][:MOST_PROJECTS])
                 write_file(self._path, [os.fsencode(lines)])
+            self.trouble = ""
         except OSError as error:
+            self.trouble = f"{self._path} cannot be written: {error.strerror or error}"
             _log.warning("%s cannot be written: %s", self._path, error)
+
+    def _may_be(self, known: str) -> bool:
+        return not self._is_near(known) or os.path.isdir(known)
 
     def roots(self) -> list[str]:
         """All of them; some may be gone."""
@@ -112,11 +125,16 @@ class KnownProjects:
             return found[0]
         raise SeveralProjects(name, found) if found else NoSuchProject(name, roots)
 
-    def _read(self) -> list[str]:
+    def _lines(self) -> list[str]:
+        """Raises OSError: what cannot be read must not be written over."""
         try:
             return [line for line in os.fsdecode(read_whole(self._path)).split("\n") if line.startswith("/")]
         except FileNotFoundError:
             return []
+
+    def _read(self) -> list[str]:
+        try:
+            return self._lines()
         except OSError as error:
             _log.warning("%s cannot be read: %s", self._path, error)
             return []

@@ -95,9 +95,10 @@ class _SideFile(Generic[T]):
         self._seen: Seen | None = None
 
     def read(self) -> T:
-        found = [(path, seen) for path in self._paths if (seen := look(path)) is not None and seen.size]
+        there = [(path, seen) for path in self._paths if (seen := look(path)) is not None]
+        found = [(path, seen) for path, seen in there if seen.size]
         if not found:
-            return self._nothing
+            return self._said if there else self._nothing
         path, seen = found[0]
         if seen != self._seen:
             self._seen = seen

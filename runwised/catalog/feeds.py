@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias
@@ -16,6 +17,8 @@ from runwised.formats.record import NO_HINTS, Batch, Format, Hints, Resume
 
 Fold: TypeAlias = Callable[[Batch], None]
 
+MOST_HOLE_BYTES = 64 << 20
+"""Zeros that are read where a file has a hole."""
 BYTES_A_POINT = 32
 """What a point of a store is taken for where pieces are measured in bytes."""
 
@@ -141,6 +144,7 @@ class FileFeed:
             data = os.pread(descriptor, piece_bytes, known.offset)
             if not data:
                 return 0
+            _refuse_hole(descriptor, data, known.offset)
             for batch in self._reader.feed(data):
                 fold(batch)
             self.read_to = identify(descriptor, path, known.offset + len(data))
@@ -160,6 +164,20 @@ class FileFeed:
     def is_behind(self) -> bool:
         """As `Feed`: a file that is not longer has nothing more."""
         return False
+
+
+def _refuse_hole(descriptor: int, data: bytes, offset: int) -> None:
+    """Raises OSError where a file holds nothing but a long hole: reading zeros would take for ever."""
+    if data[0] or data.count(0) < len(data):
+        return
+    try:
+        end = os.lseek(descriptor, offset, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # there are no holes here, as far as the file system tells
+            return
+        end = os.fstat(descriptor).st_size
+    if end - offset > MOST_HOLE_BYTES:
+        raise OSError(errno.EFBIG, f"byte {offset}: a hole of {end - offset} bytes, what is behind it is not read")
 
 
 class StoreFeed:

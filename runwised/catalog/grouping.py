@@ -45,6 +45,12 @@ def may_be_several(segments: Iterable[Segment]) -> list[Segment]:
     return [segment for segment in known if counts[_home(segment), segment.found.run_id] > 1]
 
 
+def order_of(run: Run) -> list[object]:
+    """What decides which segments are one run, and in what order; of a single one only its id and links do."""
+    several = len(run.parts) > 1
+    return [*run.links, *((part.said_id, part.started if several else 0.0) for part in run.parts)]
+
+
 def _home(segment: Segment) -> str:
     return os.path.dirname(segment.found.folder)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from itertools import islice
 
 import anyio
 import anyio.to_thread
@@ -12,18 +13,20 @@ import anyio.to_thread
 from runwised.catalog.annotations import Overlay
 from runwised.catalog.changes import Changes
 from runwised.catalog.discover import Discovery, Found
-from runwised.catalog.grouping import group, label, may_be_several, part_linked
+from runwised.catalog.grouping import group, label, may_be_several, order_of, part_linked
 from runwised.catalog.growth import NEW_SHARE, Growth
 from runwised.catalog.ledger import Ledger
 from runwised.catalog.loose import Looked
 from runwised.catalog.pace import Pace
 from runwised.catalog.place import Place, Settled
 from runwised.catalog.processes import Holders, lives
+from runwised.catalog.project import Project
 from runwised.catalog.resting import Resting
-from runwised.catalog.run import Run
+from runwised.catalog.run import NOT_READ, Run
 from runwised.catalog.segment import Segment
 from runwised.catalog.signs import Signs
-from runwised.formats import choose
+from runwised.catalog.slot import IndexLostError
+from runwised.formats import recognise
 from runwised.formats.record import NO_HINTS, Hints
 from runwised.index.kept import Mark, Past
 from runwised.settings import RunwiseConfig
@@ -34,36 +37,12 @@ SLACK_SECONDS = 1.0
 AT_ONCE = 4
 """Runs that are read into at once: disks answer several requests in hardly more time than one."""
 MOST_NOTES = 3
+WORDS_SECONDS = 60.0
+"""How long after a program last printed what it prints is looked for, even if its run is over by then."""
+MOST_PROBED = 64
+"""Runs whose logs are among `Holdings.paths`."""
 REST = 20
 """Looking for new runs rests this many times as long as it took."""
-
-
-class Project(NamedTuple):
-    """A project as it was when a question arrived; see `runwised.queries.project.ProjectView`."""
-
-    root: str
-    now: float
-    config: RunwiseConfig
-    runs: tuple[Run, ...]
-    unindexed: int
-    notes: tuple[str, ...]
-    holdings: Holdings
-    """Where it was taken from."""
-    named: str | None = None
-    """See `runwised.queries.project.ProjectView`."""
-
-    @property
-    def places(self) -> list[Looked]:
-        """Where logs are looked for, what was found there and what was passed over."""
-        return self.holdings.places()
-
-    def cursor(self) -> str:
-        """See `ProjectView`."""
-        return self.holdings.cursor()
-
-    def past(self, cursor: str) -> Past | None:
-        """See `ProjectView`."""
-        return self.holdings.past(cursor)
 
 
 class Holdings:
@@ -91,7 +70,7 @@ class Holdings:
         self.looked_at = 0.0
         """When all its logs were last looked at, on the monotonic clock."""
         self._lock = anyio.Lock()
-        self._discovery = Discovery(place, _recognise)
+        self._discovery = Discovery(place, recognise)
         self._holders = holders
         self._growth = growth
         self._ledger = ledger
@@ -118,13 +97,8 @@ class Holdings:
         return self._swept_at > 0
 
     @property
-    def is_behind(self) -> bool:
-        """Whether some runs have not even been looked into."""
-        return bool(self._due)
-
-    @property
     def behind(self) -> int:
-        """How many."""
+        """How many runs have not even been looked into."""
         return len(self._due)
 
     def owe(self, run: Run) -> None:
@@ -136,6 +110,13 @@ class Holdings:
     def alive(self) -> list[Run]:
         """The runs of which something may still change though their files do not: above all those that go on."""
         return list(self._open)
+
+    @property
+    def paths(self) -> list[str]:
+        """Where it lies, and the logs that are most likely to be looked at."""
+        place = self.place
+        logs = [part.found.path for run in islice(self._open, MOST_PROBED) for part in run.parts if part.found.path]
+        return [*([] if place.only else [place.root]), *place.wandb_dirs, *place.logs_dirs, *logs]
 
     def project(self) -> Project:
         """The runs as they are, for one question."""
@@ -167,7 +148,10 @@ class Holdings:
             return self._ledger.note(self._name, {})
         known = self._ledger.names(self._name)
         gone: dict[str, Mark | None] = dict.fromkeys(known - {run.id for run in self.runs})
-        told = (run for run in self.runs if (run in unnoted or run.id not in known) and self._is_told(run))
+        told = [run for run in self.runs if (run in unnoted or run.id not in known) and self._is_told(run)]
+        for run in told:
+            if run in self._open:
+                run.note_printed()
         return self._ledger.note(self._name, {**gone, **{run.id: run.mark for run in told}})
 
     def past(self, cursor: str) -> Past | None:
@@ -193,6 +177,13 @@ class Holdings:
             notes.append(self._growth.store.note)
         return notes
 
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Nobody else looks meanwhile, and whoever asked may go away without leaving half of what was found."""
+        async with self._lock:
+            with anyio.CancelScope(shield=True):
+                yield
+
     async def refresh(self, seconds: float, share: float = NEW_SHARE, *, slices: int = 1) -> None:
         """Look at every log, and read what is new, as far as the time allows: a whole log only in this share of it.
 
@@ -200,7 +191,7 @@ class Holdings:
         in so many of the runs that are over is looked at, the others in the next calls.
         """
         came = time.monotonic()
-        async with self._lock:
+        async with self._alone():
             if self._refreshed_from > came and not self._due:
                 return
             began, now = time.monotonic(), self._clock()
@@ -213,7 +204,7 @@ class Holdings:
 
     async def catch_up(self, seconds: float) -> None:
         """Read on where the last look stopped, without another one; what runs are doing is worked out at the end."""
-        async with self._lock:
+        async with self._alone():
             await self._bring_up(Pace(seconds), 1.0)
             if not self._due:
                 await self._settle(Pace(seconds), self._clock())
@@ -223,7 +214,7 @@ class Holdings:
         began = time.monotonic()
         if began < self._admits_at:
             return
-        async with self._lock:
+        async with self._alone():
             began = time.monotonic()
             found = self._discovery.look(deep=False)
             self._admits_at = time.monotonic() + REST * (time.monotonic() - began)
@@ -237,13 +228,15 @@ class Holdings:
 
     async def attend(self, runs: Sequence[Run], seconds: float) -> None:
         """Look at these runs alone, and read what is new of them, as far as the time allows."""
-        async with self._lock:
+        async with self._alone():
             now = self._clock()
             kept = [run for run in runs if run in self.runs]
+            self._hear(kept)
             changed = [run for run in kept if run.look(now) or run.is_due_again or run in self._due]
             self._due.update(dict.fromkeys(changed))
             await self._bring_up(Pace(seconds), 1.0, changed)
-            gone = [run for run in kept if run.current.pid is not None and not lives(run.current.pid)]
+            dead = {pid for pid in {run.current.pid for run in kept} if pid is not None and not lives(pid)}
+            gone = [run for run in kept if run.current.pid in dead]
             await self._settle(Pace(seconds), now, {*changed, *gone})
 
     async def _bring_up(self, pace: Pace, share: float = NEW_SHARE, runs: Iterable[Run] | None = None) -> None:
@@ -254,18 +247,24 @@ class Holdings:
             if pace.spent():
                 break
             some = due[start : start + AT_ONCE]
-            before.update((run, _order(run)) for run in some)
+            before.update((run, order_of(run)) for run in some)
             async with anyio.create_task_group() as tasks:
                 for run in some:
                     tasks.start_soon(self._bring_up_one, run, pace, share)
         self._open.update(dict.fromkeys(before))
-        if any(_order(run) != order for run, order in before.items()):
+        if any(order_of(run) != order for run, order in before.items()):
             self._regroup()
 
     def _tell(self, run: Run) -> None:
         """It is not what it was."""
         self._unnoted.add(run)
         self.changes.tell(run.id)
+
+    def _hear(self, runs: Iterable[Run]) -> None:
+        """Tell of those that have printed: that is news though their logs stand still."""
+        for run in runs:
+            if run.has_printed():
+                self._tell(run)
 
     async def _bring_up_one(self, run: Run, pace: Pace, share: float) -> None:
         done = await self._growth.bring_up(run, pace, share)
@@ -288,6 +287,8 @@ class Holdings:
             return
         self._turn = (self._turn + 1) % slices
         for run in [run for at, run in enumerate(self.runs) if at % slices == self._turn or run in self._open]:
+            if run in self._open and run.current is not NOT_READ:
+                self._hear([run])
             if run.look(now) or run.is_due_again:
                 self._due[run] = None
                 for part in run.parts:
@@ -382,22 +383,15 @@ class Holdings:
             await anyio.to_thread.run_sync(self._holders.look)
         for run in unsettled:
             before = run.current
-            run.settle(now)
+            try:
+                run.settle(now)
+            except IndexLostError:
+                run.changed()
+                self.owe(run)
             if (run.current.state, run.current.pid) != (before.state, before.pid):  # one without data may die, too
                 self._tell(run)
             await pace.breathe()
-        for run in [run for run in self._open if run.is_over]:
+        for run in [run for run in self._open if run.is_over and run.printed_at <= now - WORDS_SECONDS]:
             del self._open[run]
             self._growth.awake.rest(run.slot)
         self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")
-
-
-def _recognise(name: str, head: bytes) -> str:
-    form = choose(name, head)
-    return form.name if form else ""
-
-
-def _order(run: Run) -> list[object]:
-    """What decides which segments are one run, and in what order; of a single one only its id and links do."""
-    several = len(run.parts) > 1
-    return [*run.links, *((part.said_id, part.started if several else 0.0) for part in run.parts)]

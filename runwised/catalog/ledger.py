@@ -12,6 +12,7 @@ keeps what it adds to itself.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -25,6 +26,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from runwised.catalog.store import temporary_in
 from runwised.index.kept import Mark, Past
 
 MAGIC = b"runwise ledger 1\n"
@@ -71,6 +73,8 @@ class Ledger:
     """The ledger in a file; in memory alone where there is none, or it cannot be written."""
 
     def __init__(self, path: Path | None) -> None:
+        self.trouble = ""
+        """Why cursors are not written down."""
         self._path = path
         self._file: int | None = None
         self._base = _Base(0, secrets.randbits(32), {})
@@ -111,9 +115,10 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):  # what was written was looked after when it was
+                os.close(file)
 
     def _past(self, project: str, count: int) -> Past:
         place, frames = _named(project), self._frames[: count - self._base.count]
@@ -226,9 +231,9 @@ class Ledger:
         base = _encoder.encode(self._base)
         frames = [_framed(frame.payload, frame.check) for frame in self._frames]
         data = b"".join([MAGIC, _framed(base, zlib.crc32(base)), *frames])
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside = Path(temporary_in(str(path.parent)))
         try:
-            file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _write(file, data)
@@ -245,6 +250,7 @@ class Ledger:
         self._file = file
 
     def _give_up(self, error: OSError) -> None:
+        self.trouble = f"cursors are good for this daemon alone: {error}"
         _log.warning("cursors are good for this daemon alone: %s", error)
         self.close()
 

@@ -9,6 +9,8 @@ import time
 MOUNTINFO = "/proc/self/mountinfo"
 AGAIN_SECONDS = 30.0
 """How long the table of mounts is taken to be as it was."""
+MOST_LINKS = 40
+"""Links one path may lead through, as for the kernel."""
 LOCAL = frozenset(
     [
         "apfs",
@@ -53,17 +55,44 @@ class Mounts:
 
     def kind(self, path: str) -> str:
         """The kind of file system a path lies on; empty where that cannot be known."""
+        point = self.point(path)
+        return self._kinds.get(point, "")
+
+    def point(self, path: str) -> str:
+        """Where the file system is mounted that a path lies on. Never waits for one that may not answer."""
         if time.monotonic() - self._read_at >= AGAIN_SECONDS:
             self._kinds, self._known, self._read_at = _read(), {}, time.monotonic()
         known = self._known.get(path)
         if known is None:
-            known = self._known[path] = self._kind(os.path.realpath(path))
+            known = self._known[path] = self._point(self._resolved(path))
         return known
 
-    def _kind(self, path: str) -> str:
+    def _point(self, path: str) -> str:
         while path not in self._kinds and path != os.path.dirname(path):
             path = os.path.dirname(path)
-        return self._kinds.get(path, "")
+        return path
+
+    def _resolved(self, path: str) -> str:
+        """The path without links, as far as it lies on file systems of this machine: others may not answer."""
+        done, rest, links = "/", path.split("/"), 0
+        while rest:
+            part = rest.pop(0)
+            if part in ("", ".", ".."):
+                done = os.path.dirname(done) if part == ".." else done
+                continue
+            here = os.path.join(done, part)
+            if self._kinds.get(self._point(here)) not in LOCAL:
+                return os.path.normpath(os.path.join(here, *rest))
+            try:
+                target = os.readlink(here)
+            except (OSError, ValueError):  # no link, or nothing at all
+                done = here
+                continue
+            links += 1
+            if links > MOST_LINKS:
+                return path
+            done, rest = "/" if target.startswith("/") else done, [*target.split("/"), *rest]
+        return done
 
     def reports(self, path: str) -> bool:
         """Whether changes made there are reported. Elsewhere than on Linux that is taken for granted."""

@@ -8,10 +8,12 @@ import os
 from collections.abc import Iterator
 
 from runwised.catalog.opening import open_source
-from runwised.catalog.readback import Unreadable, assemble
+from runwised.catalog.readback import assemble
 from runwised.formats.record import Text
-from runwised.index.view import Line
+from runwised.index.view import Line, Unreadable
 
+CONSOLE = "files/output.log"
+"""Where it lies in a run's folder; before 0.10 beside the log."""
 PIECE_BYTES = 64 << 10
 TAIL_BYTES = 1 << 20
 """How far from its end a line of the log is looked for."""
@@ -19,7 +21,7 @@ TAIL_BYTES = 1 << 20
 
 def find_output_log(folder: str) -> str | None:
     """The run folder's console file, when there is something in it."""
-    for name in ("files/output.log", "output.log"):
+    for name in (CONSOLE, "output.log"):
         path = os.path.join(folder, name)
         try:
             if os.stat(path).st_size:
@@ -58,9 +60,14 @@ def read_texts(path: str, offset: int = 0) -> Iterator[Text]:
         os.close(descriptor)
 
 
-def read_lines_from(path: str, offset: int) -> Iterator[Line]:
-    """Its lines from `offset` on. Raises Unreadable."""
-    yield from assemble(read_texts(path, offset))
+def line_start(path: str, offset: int) -> int:
+    """Where the line begins that goes on at `offset`; not looked for further back than a piece. Raises Unreadable."""
+    descriptor = _open(path)
+    try:
+        start = max(offset - PIECE_BYTES, 0)
+        return start + os.pread(descriptor, offset - start, start).rfind(b"\n") + 1
+    finally:
+        os.close(descriptor)
 
 
 def read_lines(path: str, *, newest_first: bool) -> Iterator[Line]:

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from runwised.catalog.opening import open_source
 from runwised.catalog.slot import IndexSlot
 from runwised.catalog.stores import StoreChangedError
-from runwised.formats.console import resolve
+from runwised.formats.console import resolve, shortened
 from runwised.formats.record import NO_STEP, Ints, Resume, Row, Text
-from runwised.index.view import Line
+from runwised.index.view import Line, Unreadable
 
 T = TypeVar("T")
 
@@ -24,15 +24,6 @@ RECORD_BYTES = 16 << 10
 """How much is first tried for a record whose length is not known."""
 CHUNKS_AT_ONCE = 1024
 RECORDS_AT_ONCE = 4096
-
-
-class Unreadable(Exception):  # noqa: N818 - a finding, worded as one
-    """A source cannot be read back; `path` and `reason` say which and why."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = path
-        self.reason = reason
 
 
 class SourceWindow:
@@ -163,6 +154,20 @@ def _settled(slot: IndexSlot, number: int, row: Row) -> Row:
 def read_texts(slot: IndexSlot, source: int, start: int = 0) -> Iterator[Text]:
     """A source's console chunks from the `start`-th on, in file order. Raises Unreadable."""
     yield from _texts(slot, source, start, None)
+
+
+def begun_before(slot: IndexSlot, source: int, chunk: int) -> Iterator[Text]:
+    """What stands before a chunk of the lines that go on in it, at most one of each stream. Raises Unreadable.
+
+    No further back than `CHUNKS_AT_ONCE`.
+    """
+    held: dict[bool, Text] = {}
+    for text in _texts(slot, source, max(chunk - CHUNKS_AT_ONCE, 0), chunk):
+        before = held.get(text.stderr, text._replace(text=""))
+        _, newline, rest = text.text.rpartition("\n")
+        line = text._replace(text=rest) if newline else before._replace(text=before.text + rest)
+        held[text.stderr] = line._replace(text=shortened(line.text))
+    yield from (text for text in held.values() if text.text)
 
 
 def _texts(slot: IndexSlot, source: int, start: int, stop: int | None) -> Iterator[Text]:

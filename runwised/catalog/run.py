@@ -172,17 +172,8 @@ class Run(PrintingRun):
     def _last_row(self) -> tuple[int | None, float | None]:
         """Step of the last served row, and the newest time in the log."""
         if self._last is None:
-            if self.indexed:
-                rows, samples = self.history.row_count, self.system.row_count
-                step = int(self.history.steps(rows - 1, rows)[0]) if rows else None
-                logged = self.slot.ask(lambda index: index.last_step)
-                step = step if logged is None else logged
-                times = [float(self.history.times(rows - 1, rows)[0])] if rows and logged is None else []
-                times += self.slot.ask(lambda index: [s.last_time for s in index.sources if s.last_time is not None])
-                times += [float(self.system.times(samples - 1, samples)[0])] if samples else []
-                self._last = step, max((time for time in times if math.isfinite(time)), default=None)
-            else:
-                self._last = self.told.step, self.told.time
+            # One question, not one for each number: a damaged sidecar is replaced by what is in the logs by then.
+            self._last = self.slot.ask(_end) if self.indexed else (self.told.step, self.told.time)
         return self._last
 
     @remembered
@@ -191,8 +182,8 @@ class Run(PrintingRun):
         said = self.slot.ask(lambda index: index.created) if self.indexed else self.told.created
         if said is None:
             said = self.slot.ask(lambda index: min((s.first_time for s in index.sources if s.first_time), default=None))
-        if said is None and not self._is_wandb and self.history.row_count:
-            first = float(self.history.times(0, 1)[0])
+        if said is None and not self._is_wandb:
+            first = self.slot.ask(_first_time)
             said = first if math.isfinite(first) else None
         oldest = self.parts[0]
         return said if said is not None else (oldest.started if self._is_wandb else oldest.said_start) or None
@@ -355,11 +346,7 @@ class Run(PrintingRun):
     @property
     def heard(self) -> float | None:
         """See `RunView`."""
-        table, last = self.history, 0.0
-        if self.indexed and table.row_count:
-            last = float(np.nan_to_num(table.times(table.row_count - 1, table.row_count)[0]))
-        elif not self.indexed:
-            last = self.told.time or 0.0
+        last = float(np.nan_to_num(self.slot.ask(_last_time))) if self.indexed else self.told.time or 0.0
         if not self._is_wandb:  # its log holds nothing but what the program itself says
             last = max(last, self.newest.grown_at or 0.0) or self.newest.changed_at
         return max(last, console_changed_at(self.newest.found.folder)) or None
@@ -369,9 +356,8 @@ class Run(PrintingRun):
         """See `RunView`."""
         records = self.history.total_rows if self.indexed else -1
         state, _, code, pid = self.current
-        return Mark(
-            records, self.step, "running" if state == "empty" and pid else state, code, self.segments, self.console_end
-        )
+        state = "running" if state == "empty" and pid else state
+        return Mark(records, self.step, state, code, self.segments, self.console_end, self.beginning)
 
 
 def _history(index: IndexedRun) -> Table:
@@ -380,6 +366,27 @@ def _history(index: IndexedRun) -> Table:
 
 def _system(index: IndexedRun) -> Table:
     return index.system
+
+
+def _end(index: IndexedRun) -> tuple[int | None, float | None]:
+    """Step of the last served row, and the newest time."""
+    rows, samples, logged = index.history.row_count, index.system.row_count, index.last_step
+    step = int(index.history.steps(rows - 1, rows)[0]) if rows else None
+    times = [_last_time(index)] if rows and logged is None else []
+    times += [source.last_time for source in index.sources if source.last_time is not None]
+    times += [float(index.system.times(samples - 1, samples)[0])] if samples else []
+    return step if logged is None else logged, max((time for time in times if math.isfinite(time)), default=None)
+
+
+def _first_time(index: IndexedRun) -> float:
+    """Of the first served row; NaN where there is none."""
+    return float(index.history.times(0, 1)[0]) if index.history.row_count else math.nan
+
+
+def _last_time(index: IndexedRun) -> float:
+    """Of the last served row; 0 where there is none."""
+    rows = index.history.row_count
+    return float(index.history.times(rows - 1, rows)[0]) if rows else 0.0
 
 
 def _final(exits: Sequence[Exit]) -> Exit | None:

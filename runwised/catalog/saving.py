@@ -24,9 +24,9 @@ class Saving:
     def __init__(self, growth: Growth) -> None:
         self._growth = growth
 
-    async def tidy(self, runs: Iterable[Run], *, at_once: bool = False) -> None:
-        """Save what is due, and take from memory what is too much there."""
-        known = sorted(runs, key=lambda run: run.slot.asked_at)
+    async def tidy(self, runs: Iterable[Run], *, at_once: bool = False) -> bool:
+        """Save what is due, and take from memory what is too much there. Whether anything was there."""
+        known = sorted((run for run in runs if _is_at_work(run)), key=lambda run: run.slot.asked_at)
         for run in known:
             over = run.current.state != "running"
             if run.slot.warm is not None and not run.slot.is_saved and (at_once or over or self._is_due(run)):
@@ -39,6 +39,7 @@ class Saving:
                 await self._save_note(run)
         await self._bound_warm(known)
         self._bound_kept(known)
+        return bool(known)
 
     def rescue(self, runs: Iterable[Run]) -> None:
         """Save what is due while nothing else can be done any more, but for runs that are just being worked on."""
@@ -90,8 +91,10 @@ class Saving:
             self._replace(run, path)
 
     async def _save_note(self, run: Run) -> None:
+        if not run.slot.has_news:
+            return
         memory = run.slot.memory
-        if memory.is_new and self._growth.sidecar_path(run):
+        if self._growth.sidecar_path(run):
             memory.is_new = not await anyio.to_thread.run_sync(self._growth.store.write, memory.path, [memory.note])
 
     def _unload(self, run: Run) -> None:
@@ -110,3 +113,9 @@ class Saving:
             run.slot.put_file(self._growth.store.open(path), is_same=True)
         except (OSError, SidecarDamaged, SidecarVersion):
             run.slot.is_saved = False
+
+
+def _is_at_work(run: Run) -> bool:
+    """Whether there is anything of it in memory that may have to be saved: of ten thousand it is so of few."""
+    slot = run.slot
+    return slot.warm is not None or slot.kept is not None or slot.has_news

@@ -79,6 +79,11 @@ class IndexSlot:
         return self._memory
 
     @property
+    def has_news(self) -> bool:
+        """Whether what answers keep is to be saved."""
+        return self._memory is not None and self._memory.is_new
+
+    @property
     def memo(self) -> dict[str, Any]:
         """What was worked out of the index and of the files beside it, and is as good as these."""
         if self._memo is None:

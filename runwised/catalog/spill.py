@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from weakref import WeakSet
@@ -19,8 +20,8 @@ SLAB_BYTES = 4 << 20
 """What is copied at a time."""
 PIECES = 16
 """So many chunks of a sidecar are made of at most 24 MiB of arrays, however small they are packed."""
-SPARE = 4
-"""A file is made so many times longer than what is asked for: what was not written takes no room on disk."""
+SPARE = 2
+"""A file is made so many times longer than what is asked for, so that fewer are made."""
 
 
 class SpillRooms(Heap):
@@ -52,10 +53,18 @@ class SpillRooms(Heap):
 
     def _map(self, size: int) -> mmap.mmap:
         with tempfile.TemporaryFile(dir=self._folder) as file:
-            file.truncate(size)
+            _take_room(file.fileno(), size)
             made = mmap.mmap(file.fileno(), size)
         self._maps.add(made)
         return made
+
+
+def _take_room(descriptor: int, size: int) -> None:
+    """Make a file that long. A page that the disk has no room for when it is written would end us (SIGBUS)."""
+    if sys.platform == "darwin":  # has no such call
+        os.ftruncate(descriptor, size)
+    else:
+        os.posix_fallocate(descriptor, 0, size)
 
 
 class Spool:

@@ -37,7 +37,7 @@ def write_file(path: str, parts: Iterable[bytes]) -> None:
     """Put a file in place as a whole: it is there with every byte on disk, or the old one still is. Raises OSError."""
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    temporary = os.path.join(folder, f".{_host()}-{os.getpid()}-{next(_numbers)}.tmp")
+    temporary = temporary_in(folder)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:
@@ -52,6 +52,11 @@ def write_file(path: str, parts: Iterable[bytes]) -> None:
             os.unlink(temporary)
         raise
     _sync_folder(folder)
+
+
+def temporary_in(folder: str) -> str:
+    """A path for what is to be renamed once it is whole; `remove_strays` knows by it whose it was."""
+    return os.path.join(folder, f".{_host()}-{os.getpid()}-{next(_numbers)}.tmp")
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -175,7 +180,7 @@ class Store:
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
             if os.stat(self.folder).st_uid != os.geteuid():
                 raise PermissionError(errno.EPERM, "belongs to another user", self.folder)
-            _remove_strays(self.folder)
+            remove_strays(self.folder)
         except OSError as error:
             self.failed(error)
 
@@ -246,8 +251,8 @@ class Store:
             self._open.popitem()[1].close()
 
 
-def _remove_strays(folder: str) -> None:
-    """Temporaries of writers of this host that are gone, and any that are a day old."""
+def remove_strays(folder: str) -> None:
+    """Remove temporaries of writers of this host that are gone, and any that are a day old."""
     for parent, _, names in os.walk(folder):
         for name in names:
             made = TEMPORARY.fullmatch(name)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from runwised.catalog.awake import Awake
 from runwised.catalog.feeds import Log, Stamped
-from runwised.catalog.identity import Fingerprint
+from runwised.catalog.identity import PROOF_BYTES, Fingerprint
 from runwised.catalog.segment import Segment
 from runwised.catalog.slot import IndexSlot
 from runwised.formats.record import NO_HINTS, Hints
@@ -80,6 +80,15 @@ class TrackedRun:
     def begins_stand_ins(self) -> bool:
         """Whether there are stand-ins to be read that the index does not know yet."""
         return bool(self.stand_ins) and len(self.logs) > len(self.slot.fingerprints)
+
+    @property
+    def beginning(self) -> int:
+        """See `Mark`. A log that is written anew as a whole, or is still short, has none."""
+        first = self.parts[0]
+        if first.is_stored or first.is_rewritten:
+            return 0
+        known = (file for file in self.slot.fingerprints if file.path == first.path)
+        return next((int.from_bytes(file.head[:4]) for file in known if file.offset >= PROOF_BYTES), 0)
 
     @property
     def newest(self) -> Segment:

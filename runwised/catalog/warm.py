@@ -21,7 +21,7 @@ from runwised.index.run_index import RunIndex
 from runwised.index.sidecar import Sidecar, SidecarDamaged
 
 PIECE_BYTES = 256 << 10
-GENERATION = 3
+GENERATION = 4
 """To be raised whenever a reader or the index sees more in the same bytes: older sidecars are built anew then."""
 
 

@@ -18,3 +18,9 @@ FORMATS: tuple[Format, ...] = (WANDB, LEGACY_HISTORY, LEGACY_EVENTS, TRAINER_STA
 def choose(filename: str, head: bytes) -> Format | None:
     """The format of a file with this name that begins with these bytes (at most 4 KiB, maybe none), or None."""
     return next((log for log in FORMATS if log.matches(filename, head)), None)
+
+
+def recognise(name: str, head: bytes) -> str:
+    """Name of the format of a file with this name that begins with these bytes; empty where it is no log."""
+    form = choose(name, head)
+    return form.name if form else ""

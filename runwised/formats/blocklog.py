@@ -299,6 +299,8 @@ def read_record(data: bytes, offset: int, origin: int) -> bytes | None:
 
     Raises ValueError when no whole record begins there.
     """
+    if origin == UNSETTLED and offset > BLOCK:  # no record was found as far as that, or the grid would be known
+        raise ValueError(f"no record at byte {offset}")
     log = BlockLog(offset, origin)
     log.feed(data)
     found = log.take(0)

@@ -182,6 +182,12 @@ class LineResolver:
         return ready
 
 
+def shortened(line: str) -> str:
+    """What of a line without an end may still be seen: what was written over is gone, and so is what is too long."""
+    start = line.rfind("\r", 0, -1) + 1
+    return line[start : start + LONGEST_LINE]
+
+
 def resolve(chunks: Iterable[tuple[float, bool, str]]) -> Iterator[ConsoleLine]:
     """The lines of (time, stderr, text) chunks."""
     resolver = LineResolver()

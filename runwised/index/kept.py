@@ -20,13 +20,17 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     segments: int
     console: int
     """See `RunView.console_end`."""
+    beginning: int = 0
+    """Another number, another log: of how its first source begins; 0: not known, or nothing to tell logs apart by."""
 
 
 class Past(NamedTuple):
     """What a project's runs were like at some moment."""
 
     marks: Mapping[str, Mark] | None
-    """By run id; None: nobody had looked at the project yet."""
+    """By run id (of several projects: by what a run is `known_by`); None: nobody had looked at the project yet."""
+    unseen: frozenset[str] = frozenset()
+    """Of several projects: the roots of those nobody had looked at yet."""
 
 
 class Annotation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -201,6 +201,15 @@ class Table(Protocol):
         """
 
 
+class Unreadable(Exception):  # noqa: N818 - a finding, worded as one
+    """A source cannot be read back; `path` and `reason` say which and why."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
 class Condition(NamedTuple):
     """What a run is doing, and how that is known."""
 
@@ -351,8 +360,9 @@ class RunView(Protocol):
     def console_end(self) -> int:
         """Where the console of the newest segment ends now; negative where it is read from the log itself."""
 
-    def console_from(self, end: int) -> Iterator[Line]:
-        """Console lines of the newest segment behind a `console_end`; all of them where that was another's."""
+    def console_from(self, end: int, *, ended: bool = False) -> Iterator[Line]:
+        """Console lines of the newest segment that were not whole at a `console_end`; all of them where that was
+        another's. With `ended` without a last one that has no end yet."""
 
     @property
     def mark(self) -> Mark:

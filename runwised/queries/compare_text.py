@@ -213,7 +213,8 @@ def _lines(reply: Comparison, page: Page, shown: Shown) -> None:
     page.table(["run", "state", "step", *map(short, keys)], rows, priority=70)
     if len(reply.metrics) > len(keys):
         more = plural(len(reply.metrics) - len(keys), "more metric")
-        page.line(f"{more}: -f TEXT chooses, --format csv has all", priority=75)
+        which = "-f TEXT chooses, --format csv has all" if page.spelling is None else "filter=TEXT chooses"
+        page.line(f"{more}: {which}", priority=75)
 
 
 def _column(key: str, values: Sequence[ComparedValue], page: Page, shown: Shown) -> list[str]:
@@ -286,7 +287,8 @@ def _settings(what: str, found: Mapping[str, Sequence[Any]], page: Page, shown: 
     lines = [list(line) for line in zip(shown.names, *(row[1:] for row in few), strict=True)]
     page.table([what, *(short(row[0]) for row in few)], lines, priority=priority)
     if len(rows) > len(few):
-        page.line(f"{plural(len(rows) - len(few), 'more difference')} in {what}: --format json", priority=priority + 1)
+        more = f"{plural(len(rows) - len(few), 'more difference')} in {what}"
+        page.line(more if page.spelling else f"{more}: --format json", priority=priority + 1)
 
 
 def _cells(key: str, values: Sequence[Any], has: Sequence[set[str]] | None, page: Page) -> list[str]:

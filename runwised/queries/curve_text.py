@@ -243,7 +243,7 @@ def _notes(page: Page, wanted: Selection, curves: Sequence[Curve], name: str) ->
         page.line(f"no points there: {', '.join(missing)}", priority=60)
     if wanted.x == "step":
         for axis in dict.fromkeys(_step_keys(wanted)):
-            over = command("--x", axis) if onward(wanted.view, "history", name, "--x", axis) else ""
+            over = page.hint(command("--x", axis)) if onward(wanted.view, "history", name, "--x", axis) else ""
             page.line(pointing(f"defined over {short(axis)}", over), priority=30)
     worst = max(curves, key=lambda curve: float(curve.striking.max()))
     at = int(worst.striking.argmax())

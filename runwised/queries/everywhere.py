@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 
 from runwise_protocol.errors import Kind, RunwiseError
 
-from runwised.index.kept import Past
+from runwised.index.kept import Mark, Past
 from runwised.index.view import RunView
 from runwised.queries.project import PlaceView, ProjectView
 from runwised.render.numbers import plural
@@ -59,6 +59,7 @@ class Everywhere:
     """A `ProjectView` of several projects. Their settings differ: none of them count here."""
 
     def __init__(self, views: Views) -> None:
+        self._projects = views.projects
         self.root = "all known projects"
         self.now = views.now
         self.config = RunwiseConfig()
@@ -70,13 +71,19 @@ class Everywhere:
         self.notes = tuple(_notes(views, self.labels))
 
     def cursor(self) -> str:
-        """None: a cursor is one of a project."""
-        return ""
+        """See `ProjectView`. It stands for all projects: that of the last one does, they are noted in one ledger."""
+        return [view.cursor() for view in self._projects][-1] if self._projects else ""
 
     def past(self, cursor: str) -> Past | None:
-        """None is known."""
-        del cursor
-        return None
+        """See `ProjectView`; by what runs are `known_by`."""
+        found = {view.root: view.past(cursor) for view in self._projects}
+        pasts = {root: past for root, past in found.items() if past is not None}
+        if not pasts:
+            return None
+        marks: dict[str, Mark] = {}
+        for root, past in pasts.items():
+            marks.update((known_as(name, root), mark) for name, mark in (past.marks or {}).items())
+        return Past(marks, frozenset(root for root in found if root not in pasts or pasts[root].marks is None))
 
 
 def home_of(run: RunView) -> ProjectView | None:
@@ -87,7 +94,12 @@ def home_of(run: RunView) -> ProjectView | None:
 def known_by(run: RunView) -> str:
     """What tells a run from all others of its view: its id, among several projects together with the root."""
     home = home_of(run)
-    return run.id if home is None else f"{home.root}\0{run.id}"
+    return known_as(run.id, home.root if home else None)
+
+
+def known_as(run_id: str, root: str | None) -> str:
+    """The same of a run that may be gone."""
+    return run_id if root is None else f"{root}\0{run_id}"
 
 
 def _labels(roots: Sequence[str]) -> dict[str, str]:

@@ -28,7 +28,7 @@ from runwised.queries.tabular import csv_lines, finite
 from runwised.render.command import command
 from runwised.render.page import Page
 
-_CELLS = 100_000
+_CELLS = 40_000
 """Numbers that are held at a time."""
 _CHUNK = 65_536
 """Characters of a chunk; at most 256 KiB in UTF-8."""
@@ -99,12 +99,17 @@ def _blocks(run: RunView, keys: Sequence[str], query: Export, *, numeric: bool) 
     total = table.total_rows if query.raw else table.row_count
     size = max(16, _CELLS // (len(keys) + _BARE))
     for start in range(0, total, size):
-        stop = min(start + size, total)
-        block = _from_columns(table, keys, start, stop) if numeric else None
-        if block is None:
-            numbers = np.arange(start, stop) if query.raw else table.numbers(start, stop)
-            block = list(_from_source(run, numbers, set(keys) if query.keys else None, raw=query.raw))
-        yield [row for row in block if len(row) > _BARE] if query.keys else block
+        # Not held here: whoever reads may be slow, and there may be many.
+        yield _block(run, keys, query, start, min(start + size, total), numeric=numeric)
+
+
+def _block(run: RunView, keys: Sequence[str], query: Export, start: int, stop: int, *, numeric: bool) -> Objects:
+    table = run.history
+    block = _from_columns(table, keys, start, stop) if numeric else None
+    if block is None:
+        numbers = np.arange(start, stop) if query.raw else table.numbers(start, stop)
+        block = list(_from_source(run, numbers, set(keys) if query.keys else None, raw=query.raw))
+    return [row for row in block if len(row) > _BARE] if query.keys else block
 
 
 def _from_source(run: RunView, numbers: Ints, keys: Collection[str] | None, *, raw: bool) -> Iterator[dict[str, Any]]:

@@ -170,10 +170,15 @@ def _rank(name: str, run: RunView, config: RunwiseConfig, chosen: Mapping[str, i
         return chosen[name] - 1_000_000
     if said and (said.goal or {"min", "max", "best"} & set(said.summary)):
         return 0
+    return _guessed_rank(name, tuple(config.schema.validation_sets))
+
+
+@lru_cache(_REMEMBERED)
+def _guessed_rank(name: str, validation_sets: tuple[str, ...]) -> int | None:
     side = guessed_direction(name)
     if side is None:
         return None
-    validation = is_validation(name) or any(name.startswith(prefix) for prefix in config.schema.validation_sets)
+    validation = is_validation(name) or name.startswith(validation_sets)
     depth = 4 if name.count("/") + name.count(".") > 1 else 0
     if _AIMS & set(words(name)):
         return 1 + depth

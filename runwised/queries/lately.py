@@ -12,6 +12,7 @@ from runwised.index.kept import Mark
 from runwised.index.view import RunView
 from runwised.queries.as_it_was import AsItWas
 from runwised.queries.checkup import checkup
+from runwised.queries.moments import comparable
 from runwised.settings import RunwiseConfig
 
 _MOST_MOMENTS = 8
@@ -28,12 +29,12 @@ class _Found(NamedTuple):
 
 def new_events(run: RunView, config: RunwiseConfig, mark: Mark) -> list[Event]:
     """The events there are now, by onset, without those that were there at the moment (even if they are not over)."""
-    total = run.history.total_rows
+    total, mark = run.history.total_rows, comparable(run, mark)
     if total == mark.records or not run.indexed:
         return []
     known = _moments(run, config)
     now, before = checkup(run, config).events, known.get(mark.records)
-    if before is None:  # a run with fewer records than then has begun anew
+    if before is None:
         before = checkup(AsItWas(run, mark), config).events if 0 < mark.records < total else []
     for records, events in ((mark.records, before), (total, now)):
         known.pop(records, None)

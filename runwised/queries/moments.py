@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from msgspec.structs import replace
 from runwise_protocol.queries.since import NewBest
 
 from runwised.index.kept import Mark
 from runwised.index.view import Line, RunView, Series, Stats, Table
 from runwised.queries.glance import best, stats_of
 from runwised.queries.keysel import direction, main_metrics
+from runwised.queries.liveness import lives
 from runwised.queries.tracebacks import speaks_of_error
 from runwised.settings import RunwiseConfig
 
@@ -33,9 +35,23 @@ def served_before(table: Table, mark: Mark) -> int:
     return low
 
 
+def began_anew(run: RunView, mark: Mark) -> bool:
+    """Whether its log is not the one that a moment's positions are of, or was cut: they mean nothing in it."""
+    now = run.mark
+    another = bool(now.beginning and mark.beginning and now.beginning != mark.beginning)
+    return now.records >= 0 and mark.records >= 0 and (now.records < mark.records or another)
+
+
+def comparable(run: RunView, mark: Mark) -> Mark:
+    """The mark to compare a run with: where its log was begun anew, that of one that had logged and printed nothing."""
+    if not began_anew(run, mark):
+        return mark
+    return replace(mark, records=0, step=None, console=0 if run.console_end >= 0 else -1)
+
+
 def new_points(run: RunView, key: str, mark: Mark) -> Series | None:
     """The points of a metric since a moment; None where it has none at all."""
-    table = run.history
+    table, mark = run.history, comparable(run, mark)
     try:
         return table.series(key, served_before(table, mark))
     except KeyError:
@@ -71,6 +87,13 @@ def _best_before(table: Table, key: str, side: str, mark: Mark) -> float | None:
 
 
 def new_errors(run: RunView, mark: Mark) -> Iterator[Line]:
-    """The lines of the newest segment's console, printed after a moment, that speak of an error."""
-    end = mark.console if run.segments == mark.segments else (0 if run.console_end >= 0 else -1)
-    return (line for line in run.console_from(end) if speaks_of_error(line))
+    """The lines of the newest segment's console that speak of an error and were not whole at a moment. Raises
+    Unreadable.
+
+    The last line of a run that goes on is told when it has its end: then it is told whole, and once.
+    """
+    now, goes_on = run.mark, lives(run)
+    if (now.console, now.segments) == (mark.console, mark.segments) and (goes_on or mark.state != "running"):
+        return iter(())
+    end = mark.console if run.segments == mark.segments else (0 if now.console >= 0 else -1)
+    return (line for line in run.console_from(end, ended=goes_on) if speaks_of_error(line))

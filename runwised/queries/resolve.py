@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from runwise_protocol.errors import Kind, RunwiseError
+from runwise_protocol.harmless import portable
 
 from runwised.index.view import RunView
 from runwised.queries.everywhere import home_of, known_by
@@ -22,7 +23,7 @@ _PLAIN = re.compile(r"[\w./:@+][\w./:@+-]{0,31}", re.ASCII)
 
 def resolve(ref: str | None, view: ProjectView) -> RunView:
     """The run a reference means: exact id, exact name, the last folders of one id that is a path, the beginning of
-    one id or of one name, or the file or folder of one of its sources.
+    one id or of one name, the file or folder of one of its sources, or a name that is no plain text as answers show it.
 
     None means the run that was started last. The name of a run's folder (``run-20240131_120000-ID``) will do too.
     Raises RunwiseError: AMBIGUOUS when several runs are meant, NOT_FOUND when none is.
@@ -51,6 +52,8 @@ def _readings(ref: str, runs: Sequence[RunView]) -> Iterable[list[RunView]]:
         yield [run for run in runs if run.id.startswith(ref)]
         yield [run for run in runs if run.name.startswith(ref)]
         yield [run for run in runs if any(_is_at(source.path, ref.rstrip("/")) for source in run.sources)]
+        yield [run for run in runs if ref in (portable(run.id), portable(run.name))]
+        yield [run for run in runs if ref in (clean(run.id), clean(run.name))]
 
 
 def _is_at(path: str, ref: str) -> bool:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.query import Look, Query, Reply
+from runwise_protocol.spelling import ToolSpelling
 
 from runwised.queries import HANDLERS, Handler
 from runwised.queries.about import About
@@ -94,6 +95,7 @@ def _text(handler: Handler, query: Query, view: ProjectView, look: Look, reply: 
         command=asked(query, *there(view)),
         quiet=look.quiet,
         verbose=look.verbose,
+        spelling=ToolSpelling(type(query)) if look.calls else None,
     )
     handler.render(reply, page, query, view)
     runs, wait = _about(query, view)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
 from typing import Literal
 
 from runwised.render.untrusted import clean
@@ -14,9 +17,13 @@ _STYLE = re.compile(r"\x1b\[(?:0|1|2|31|32|33|36)m")
 _SPECIAL = re.compile(r"([\\`*_<>|#\[\]])")
 _NUMBER = re.compile(r"-|[-+]?[\d.,]+(e[-+]?\d+)?%?(@\d+)?|nan|-?inf")
 _LONGEST_CELL = 160
+_FEIGNED = re.compile(r"""[^\w<`{]*(?:(?:next|cut|error|hint)\s*:|<\W*\w|```|\{")""", re.IGNORECASE)
+"""How lines of a page begin that are its own, and what models are used to read of others."""
 _LONGEST_NAME = 100
 _LONGEST_LINE = 4000
 """Characters; what is longer is cut at once, so that a megabyte costs nothing to lay out."""
+_CHARACTERS = 4096
+"""Characters whose widths are remembered."""
 _NARROWEST = 12
 """Terminal columns below which no column is cut."""
 
@@ -39,6 +46,11 @@ def plain(text: str) -> str:
 def cut(text: str, length: int) -> str:
     """At most so many characters, ended by ``…`` when there were more."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def guarded(text: str) -> str:
+    """A line, cleaned; where it begins with a name that feigns to be something else, with a quote before it."""
+    return f"'{text}" if _FEIGNED.match(text) else text
 
 
 def short(text: str) -> str:
@@ -85,8 +97,12 @@ def columns(text: str) -> int:
     text = plain(text)
     if text.isascii():
         return len(text)
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    return len(text) + wide - sum(unicodedata.combining(char) != 0 for char in text)
+    return sum(map(_columns_of, text))
+
+
+@lru_cache(_CHARACTERS)
+def _columns_of(char: str) -> int:
+    return 1 + (unicodedata.east_asian_width(char) in "WF") - (unicodedata.combining(char) != 0)
 
 
 def aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
@@ -104,8 +120,6 @@ def aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
 def _padded(text: str, width: int, right: bool) -> str:
     if columns(text) > width:
         text = plain(text)
-        while columns(text) > width - 1:
-            text = text[:-1]
-        text += "…"
+        text = text[: bisect_right(list(accumulate(map(_columns_of, text))), width - 1)] + "…"
     space = " " * (width - columns(text))
     return space + text if right else text + space

@@ -9,10 +9,10 @@ do not fit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from runwised.render.blocks import Block, Keep, Line, More, Rows, Terms, clip, kept
-from runwised.render.layout import STYLES, cell, cut, escaped, laid_out, tidy
+from runwised.render.layout import STYLES, cell, cut, escaped, guarded, laid_out, tidy
 from runwised.render.tokens import estimate
 from runwised.render.untrusted import redact
 
@@ -24,6 +24,19 @@ _LONGEST_QUOTE = 400
 """Characters of a quoted line; at a terminal its width."""
 
 T = TypeVar("T")
+
+
+class Spelling(Protocol):
+    """How another asker than a command line spells what to ask."""
+
+    def call(self, line: str) -> str:
+        """A command line, with or without ``runwise``; empty where the asker cannot ask it."""
+
+    def text(self, text: str) -> str:
+        """A text with such lines in it, which begin with ``runwise``."""
+
+    def hint(self, text: str) -> str:
+        """The same, with flags in it."""
 
 
 class Page:
@@ -40,9 +53,11 @@ class Page:
         command: str = "",
         quiet: bool = False,
         verbose: bool = False,
+        spelling: Spelling | None = None,
     ) -> None:
         """`command`: the command line that asks for this page, for saying how to see the whole of it. `quiet`: no next
-        commands and no remarks. `verbose`: whoever writes the page may write what is usually left out.
+        commands and no remarks. `verbose`: whoever writes the page may write what is usually left out. `spelling`: of
+        command lines, for who asks otherwise than by them.
         """
         self.budget = budget
         self.dress: Literal["agent", "human"] = dress
@@ -50,6 +65,7 @@ class Page:
         self.color = color
         self.form: Literal["text", "md"] = form
         self.verbose = verbose
+        self.spelling = spelling
         self._quiet = quiet
         self._command = command
         self._body: list[Block] = []
@@ -74,7 +90,7 @@ class Page:
 
     def line(self, text: str, *, priority: int = 50) -> None:
         """Write a line. A higher priority survives longer; 100 is never dropped."""
-        self._body.append(Line(self._shown(text), Terms(priority)))
+        self._body.append(Line(guarded(self._shown(text)), Terms(priority)))
 
     def remark(self, text: str, *, priority: int = 50) -> None:
         """Write a line that is no part of the answer, and without which the answer is still whole and true."""
@@ -99,6 +115,8 @@ class Page:
             return
         few = self._few(rows, keep)
         cells = [[cell(text, styled=self.color) for text in row] for row in few]
+        if self.form != "md":
+            cells = [[guarded(first), *rest] for first, *rest in cells]
         style = "md" if self.form == "md" else self.dress
         lines = laid_out([cell(text, styled=self.color) for text in head], cells, style, self.width)
         self._body.append(Rows(*lines, Terms(priority, keep, more), len(rows) - len(few)))
@@ -125,9 +143,13 @@ class Page:
 
     def next(self, command: str) -> None:
         """Propose a next command (without ``runwise``); the first two are shown."""
-        command = command.removeprefix("runwise ")
-        if len(self._next) < 2 and command not in self._next:
+        command = command.removeprefix("runwise ") if self.spelling is None else self.spelling.call(command)
+        if command and len(self._next) < 2 and command not in self._next:
             self._next.append(command)
+
+    def hint(self, text: str) -> str:
+        """A text with flags in it, as who asks spells them."""
+        return text if self.spelling is None else self.spelling.hint(text)
 
     def text(self) -> str:
         """The page, within the budget; it ends with a line break, or is empty when nothing was written."""
@@ -143,7 +165,7 @@ class Page:
         return text if estimate(text) <= self.budget else self._squeezed(blocks, self.budget)
 
     def _shown(self, text: str) -> str:
-        text = tidy(text, styled=self.color)
+        text = tidy(text if self.spelling is None else self.spelling.text(text), styled=self.color)
         return escaped(text) if self.form == "md" else text
 
     def _few(self, rows: Sequence[T], keep: Keep) -> Sequence[T]:
@@ -170,9 +192,14 @@ class Page:
         said = [block.terms.more(block.dropped) for block in blocks if block.dropped and block.terms.more]
         lines = sum(block.dropped for block in blocks if block.dropped and not block.terms.more)
         if lines:
-            command = f"runwise {self._command} " if self._command else ""
-            said.append(f"cut: {lines} line{'s' * (lines > 1)}; {command}--budget {_enough(blocks)} shows all")
-        return [self._shown(text) for text in said]
+            command = f"runwise {self._command} " if self._command and self.spelling is None else ""
+            said.append(f"cut: {lines} line{'s' * (lines > 1)}; {command}{self._budget(blocks)} shows all")
+        return [self._shown(self.hint(text)) for text in said]
+
+    def _budget(self, blocks: Sequence[Block]) -> str:
+        """What shows the whole page."""
+        enough = -(-(sum(block.whole for block in blocks) + _ROOM) // 10) * 10
+        return f"--budget {enough}" if self.spelling is None else f"budget={enough}"
 
     def _fit(self, blocks: Sequence[Block], last: Block | None, budget: int) -> None:
         """Shrink blocks, the least important first (of equals the later one), until the page fits."""
@@ -192,7 +219,7 @@ class Page:
 
     def _squeezed(self, blocks: Sequence[Block], budget: int) -> str:
         """What is never dropped, clipped, and a word on how to see the rest."""
-        end = f"cut: --budget {_enough(blocks)}\n"
+        end = f"cut: {self._budget(blocks)}\n"
         lines = [line for block in blocks if block.terms.priority >= 100 for line in block.lines()]
         room = budget - estimate(end)
         out: list[str] = []
@@ -202,8 +229,3 @@ class Page:
                 out.append(f"{part}\n")
                 room -= estimate(out[-1])
         return "".join([*out, end])
-
-
-def _enough(blocks: Sequence[Block]) -> int:
-    """A budget that shows the whole page."""
-    return -(-(sum(block.whole for block in blocks) + _ROOM) // 10) * 10

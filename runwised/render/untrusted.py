@@ -33,13 +33,14 @@ _SHAPES = re.compile(
     | \bwandb_v1_[A-Za-z0-9_-]{20,} | \blocal-[0-9a-f]{40}\b
     | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*
     | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----.*
+    | (?<=[Bb]earer[ ])[A-Za-z0-9._~+/-]{16,}=*
     | (?<=://)[^\s/:@]*:[^\s/@]+(?=@)              # user:password in an address
     """,
     re.VERBOSE | re.DOTALL,
 )
 _SIGNS = (
     *("sk-", "k_live_", "k_test_", "hf_", "gho_", "ghp_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "xox"),
-    *("AKIA", "ASIA", "AIza", "ya29.", "npm_", "pypi-", "wandb_v1_", "local-", "eyJ", "PRIVATE KEY", "://"),
+    *("AKIA", "ASIA", "AIza", "ya29.", "npm_", "pypi-", "wandb_v1_", "local-", "eyJ", "PRIVATE KEY", "earer ", "://"),
 )
 """One of them is in every text that `_SHAPES` fits: looking for them first is a hundred times faster."""
 _ASSIGNED = re.compile(

@@ -13,17 +13,19 @@ from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.queries.annotate import Annotate
 from runwise_protocol.queries.local import PathQuery
 from runwise_protocol.queries.runs import ListRuns
+from runwise_protocol.queries.since import Since
 from runwise_protocol.query import Look, Query, Where
 
 from runwised.catalog.annotations import NotKept
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.demo import prepare as prepare_demo
-from runwised.catalog.everything import NoSuchProject, SeveralProjects
-from runwised.catalog.holdings import Project
+from runwised.catalog.disks import DiskSilent
+from runwised.catalog.everything import Everything, NoSuchProject, SeveralProjects
 from runwised.catalog.named import NoLog, NotThere
 from runwised.catalog.place import NoProject
-from runwised.catalog.readback import Unreadable
+from runwised.catalog.project import Project
 from runwised.catalog.slot import IndexLostError
+from runwised.index.view import Unreadable
 from runwised.queries.annotate import change
 from runwised.queries.everywhere import Everywhere, no_such_project, several_projects
 from runwised.queries.local import check, no_log, not_there
@@ -32,6 +34,8 @@ from runwised.queries.resolve import resolve
 from runwised.queries.respond import Written, needed, patience, respond
 from runwised.server.dispatch import Say, nothing_to_say
 
+REST = 10
+"""Looking for what is new in all projects rests this many times as long as it took."""
 EVERYWHERE_SECONDS = 3.0
 """Longest wait for the indexes of runs of all projects."""
 
@@ -54,8 +58,8 @@ class Answers:
             raise _told(error) from error
 
     async def _ask(self, query: Query, look: Look, where: Where, say: Say) -> Written:
-        if isinstance(query, ListRuns) and query.all:
-            return await self._respond_everywhere(query, look)
+        if isinstance(query, ListRuns | Since) and query.all:
+            return await self._respond_everywhere(query, look, say)
         view = await self._view(query, where)
         if isinstance(query, Annotate):
             run = resolve(query.run, view)
@@ -116,7 +120,7 @@ class Answers:
         written = respond(query, view, look)
         return Written(written.reply, _guarded(written.chunks), written.exit_status)
 
-    async def _respond_everywhere(self, query: ListRuns, look: Look) -> Written:
+    async def _respond_everywhere(self, query: Query, look: Look, say: Say) -> Written:
         """Answer of all projects. Where values decide, what is not indexed yet is waited for only so long."""
         found = await self._catalog.view_all()
         ids = needed(query, Everywhere(found)).runs
@@ -125,14 +129,40 @@ class Answers:
             await self._catalog.indexed(project, ids, deadline - time.monotonic(), if_short=True) if ids else project
             for project in found.projects
         ]
-        written = respond(query, Everywhere(found._replace(projects=tuple(waited))), look)
+        found = found._replace(projects=tuple(waited))
+        patient = patience(query)
+        if patient is not None:
+            query, found = await self._until_everywhere(query, found, patient, say)
+        written = respond(query, Everywhere(found), look)
         return Written(written.reply, _guarded(written.chunks), written.exit_status)
+
+    async def _until_everywhere(
+        self, query: Query, found: Everything, patient: AnyPatience, say: Say
+    ) -> tuple[Query, Everything]:
+        """As `_until`, of all projects together."""
+        ends = anyio.current_time() + query.patience
+        if patient.is_over(query, Everywhere(found)):
+            return query, found
+        cursor = Everywhere(found).cursor()
+        query = patient.from_cursor(query, cursor)
+        say(lambda: f"{cursor} {ends - anyio.current_time():.1f}".encode())
+        with self._catalog.follow_all(found.projects) as follower:
+            while (left := ends - anyio.current_time()) > 0:
+                began = time.perf_counter()
+                if patient.is_over(query, Everywhere(found)):
+                    break
+                rest = (time.perf_counter() - began) * REST
+                with anyio.move_on_after(left):
+                    await follower.changed()
+                    await anyio.sleep(rest)  # all runs of all projects are compared each time
+                found = found.again(time.time())
+        return query, found
 
     async def root(self, where: Where) -> str | None:
         """Root of the project that a question from there is about; None where there is none."""
         try:
-            return self._catalog.root(where.cwd, where.environ)
-        except NoProject:
+            return await self._catalog.root(where.cwd, where.environ)
+        except (NoProject, DiskSilent):
             return None
 
     async def recent(self) -> list[str]:
@@ -188,7 +218,7 @@ def _unreadable(error: Exception) -> RunwiseError:
     return RunwiseError(Kind.UNREADABLE, str(error), "runwise list")
 
 
-_FINDINGS = (NoLog, NoProject, SeveralProjects, NotKept, Unreadable, IndexLostError)
+_FINDINGS = (DiskSilent, NoLog, NoProject, SeveralProjects, NotKept, Unreadable, IndexLostError)
 
 
 def _told(error: Exception) -> RunwiseError:
@@ -204,6 +234,8 @@ def _told(error: Exception) -> RunwiseError:
             return RunwiseError(Kind.NOT_FOUND, error.reason, "cd to a project, or try runwise demo")
         case SeveralProjects():
             return several_projects(error.name, error.roots)
+        case DiskSilent():
+            return RunwiseError(Kind.UNREADABLE, str(error), "runwise daemon status")
         case NotKept():
             return RunwiseError(Kind.UNREADABLE, str(error), "export RUNWISE_STATE_DIR=/a/folder/of/yours")
     return _unreadable(error)

@@ -24,6 +24,7 @@ from runwised.server.dispatch import Dispatcher, Engine, Host
 from runwised.server.listener import Listener
 from runwised.server.logs import place
 from runwised.server.notify import Notifier
+from runwised.server.pulse import Pulse
 from runwised.server.seat import Seat, give_way, handed_over, lstat, sit
 from runwised.server.session import Limits, Session
 from runwised.server.wire import Wire
@@ -214,13 +215,16 @@ async def _serve(
 async def _serve_pipes(wire: Wire, make_engine: Callable[[], Engine], host: Host | None) -> None:
     nothing = Plan(folder="")
     life = Life(nothing, lambda: nothing, make_engine(), host)
-    session = Session(wire, life.dispatcher, Limits(quiet_seconds=math.inf))
+    limits = Limits(quiet_seconds=math.inf)
+    pulse = Pulse(limits.alive_seconds)
+    session = Session(wire, life.dispatcher, limits, pulse)
 
     async def serve() -> None:
         await session.run()
         life.dispatcher.stop.set()
 
     async with life.working() as group:
+        group.start_soon(pulse.run)
         group.start_soon(serve)
         await life.dispatcher.stop.wait()
 

@@ -15,12 +15,15 @@ from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.launch import peer_uid
 
 from runwised.server.dispatch import Dispatcher
+from runwised.server.pulse import Pulse
 from runwised.server.session import Limits, Session
 from runwised.server.wire import Wire
 
 _SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 """Nothing is wrong with the listening socket, there is only no room."""
 _PAUSE_SECONDS = 0.1
+_TOLD_AT_ONCE = 64
+"""Clients that are told so between two pauses."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ class Listener:
         self._listening = listening
         self._dispatcher = dispatcher
         self._limits = limits
+        self._pulse = Pulse(limits.alive_seconds)
         self._spare = _spare()
         self._accepting = anyio.CancelScope()
         self._closed = anyio.Event()
@@ -42,6 +46,7 @@ class Listener:
     async def run(self) -> None:
         """Take connections until closed, and serve them until cancelled."""
         async with anyio.create_task_group() as group:
+            group.start_soon(self._pulse.run)
             with self._accepting:
                 await self._accept(group)
             self._closed.set()
@@ -80,7 +85,7 @@ class Listener:
         descriptor = connection.detach()
         wire = Wire(descriptor, descriptor)
         try:
-            await Session(wire, self._dispatcher, self._limits).run()
+            await Session(wire, self._dispatcher, self._limits, self._pulse).run()
         except Exception:  # noqa: BLE001 - the boundary: one connection must not end the others
             _log.exception("a connection ended badly")
         finally:
@@ -88,16 +93,24 @@ class Listener:
             self.clients -= 1
 
     async def _make_do(self, error: OSError) -> None:
-        """Out of descriptors: give the spare one to whoever is first, to be told so; then leave time to free some."""
+        """Out of descriptors: give the spare one to those who wait, to be told so; then leave time to free some."""
         _log.warning("cannot take connections: %s", error)
-        if self._spare is not None:
-            os.close(self._spare)
-            with contextlib.suppress(OSError):  # somebody else was quicker to take it, or the client has left
-                connection, _ = self._listening.accept()
-                _turn_away(connection, f"the daemon is busy: {error.strerror}", "ask again")
-            self._spare = None
+        for _ in range(_TOLD_AT_ONCE):
+            if self._spare is None or not self._turn_one_away(error):
+                break
         await anyio.sleep(_PAUSE_SECONDS)
+        self._spare = _spare() if self._spare is None else self._spare
+
+    def _turn_one_away(self, error: OSError) -> bool:
+        """Whether there was anybody, and the spare descriptor is back."""
+        assert self._spare is not None
+        os.close(self._spare)
+        connection = None
+        with contextlib.suppress(OSError):  # nobody waits, somebody else was quicker to take it, or the client has left
+            connection, _ = self._listening.accept()
+            _turn_away(connection, f"the daemon is busy: {error.strerror}", "ask again")
         self._spare = _spare()
+        return connection is not None and self._spare is not None
 
 
 def _spare() -> int | None:

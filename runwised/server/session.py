@@ -11,6 +11,7 @@ from runwise_protocol.errors import Kind, RunwiseError
 
 from runwised.server.conversation import CommandLine, Conversation, Opening, Question, Refusal, Request
 from runwised.server.dispatch import Dispatcher
+from runwised.server.pulse import Pulse
 from runwised.server.wire import Gone, Wire
 
 
@@ -35,10 +36,11 @@ def _alive() -> bytes:
 class Session:
     """Answers one connection's requests in order, until the other side goes away or breaks the rules."""
 
-    def __init__(self, wire: Wire, dispatcher: Dispatcher, limits: Limits) -> None:
+    def __init__(self, wire: Wire, dispatcher: Dispatcher, limits: Limits, pulse: Pulse) -> None:
         self._wire = wire
         self._dispatcher = dispatcher
         self._limits = limits
+        self._pulse = pulse
         self._conversation = Conversation()
         self._ahead = b""
         """Bytes that came while an answer was worked on."""
@@ -47,10 +49,8 @@ class Session:
         self._gone = False
         self._sign: Callable[[], bytes] = _alive
         """What gives the payload of the next sign of life."""
-        self._pause = anyio.CancelScope()
-        """Ends with the next sign of life."""
-        self._is_due = False
-        """Whether that is to come at once."""
+        self._taken_at = 0.0
+        """When the last sign of life was taken."""
 
     async def run(self) -> None:
         """Serve it. Raises nothing; does not close the wire."""
@@ -91,35 +91,45 @@ class Session:
             await self._dispatcher.answer(request, self._send)
             return
         self._sign = _alive
+        self._taken_at = anyio.current_time()
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch, group.cancel_scope)
-            try:
-                await self._dispatcher.answer(request, self._send, self._say)
-            except Gone:
-                self._gone = True
+            with self._pulse.beating(lambda: self._beat(group.cancel_scope)):
+                try:
+                    await self._dispatcher.answer(request, self._send, self._say)
+                except Gone:
+                    self._gone = True
             group.cancel_scope.cancel()
 
     async def _watch(self, answering: anyio.CancelScope) -> None:
-        """See the other side go away, and show it that we are here."""
+        """See the other side go away."""
         while not self._gone:
-            with anyio.move_on_after(0 if self._is_due else self._limits.alive_seconds) as self._pause:
-                if len(self._ahead) >= frames.REQUEST_CAP:
-                    await anyio.sleep_forever()
-                data = await self._wire.receive()
-                self._gone = not data
-                self._ahead += data
-                continue
-            self._is_due = False
-            try:
-                await self._send(frames.ALIVE, self._sign())
-            except Gone:
-                self._gone = True
+            if len(self._ahead) >= frames.REQUEST_CAP:
+                await anyio.sleep_forever()
+            data = await self._wire.receive()
+            self._gone = not data
+            self._ahead += data
         answering.cancel()
 
+    def _beat(self, answering: anyio.CancelScope) -> None:
+        """Show the other side that we are here; one that takes nothing for long has gone."""
+        now = anyio.current_time()
+        try:
+            if self._wire.offer(frames.encode(frames.ALIVE, self._sign())):
+                self._taken_at = now
+        except Gone:
+            self._gone = True
+        if self._gone or now - self._taken_at > self._limits.stall_seconds:
+            self._gone = True
+            answering.cancel()
+
     def _say(self, payload: Callable[[], bytes]) -> None:
-        """Have the next sign of life say more, and at once: from here on the question can be gone on with elsewhere."""
-        self._sign, self._is_due = payload, True
-        self._pause.cancel()
+        """Say so from now on, and at once: who is to ask the next daemon what is left must know from where."""
+        self._sign = payload
+        try:
+            self._wire.offer(frames.encode(frames.ALIVE, payload()))
+        except Gone:
+            self._gone = True
 
     async def _send(self, kind: int, payload: bytes) -> None:
         await self._wire.send(frames.encode(kind, payload), self._limits.stall_seconds)

@@ -20,6 +20,8 @@ class Wire:
         self._incoming = incoming
         self._outgoing = outgoing
         self._sending = anyio.Lock(fast_acquire=True)
+        self._owed = b""
+        """The end of what was offered and taken in part only; it goes before everything else."""
         for descriptor in (incoming, outgoing):
             os.set_blocking(descriptor, False)
 
@@ -39,7 +41,7 @@ class Wire:
         Raises Gone, also when no byte is taken for so long.
         """
         async with self._sending:
-            rest = memoryview(data)
+            rest, self._owed = memoryview(self._owed + data if self._owed else data), b""
             while rest:
                 try:
                     rest = rest[os.write(self._outgoing, rest) :]
@@ -50,6 +52,22 @@ class Wire:
                         raise Gone from None
                 except ConnectionError as error:
                     raise Gone from error
+
+    def offer(self, data: bytes) -> bool:
+        """Send it where that needs no waiting; nothing while somebody sends. False: the other side takes nothing now.
+
+        Raises Gone.
+        """
+        if self._sending.locked():
+            return True
+        offered = self._owed or data
+        try:
+            self._owed = offered[os.write(self._outgoing, offered) :]
+        except BlockingIOError:
+            return False
+        except ConnectionError as error:
+            raise Gone from error
+        return True
 
     def close(self) -> None:
         """Close both ends, once nobody waits on them any more."""

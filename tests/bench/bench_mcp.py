@@ -8,7 +8,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.bench_lane import BARE, PROJECT, ROOT, warm_daemon
@@ -49,7 +50,9 @@ def run(report: Report) -> None:
         report.row("tools/list, no daemon, SDK not loaded (ms)", _listed(environ) * 1e3, target="at most 1000")
         _daemon(environ, "restart")
         report.row("tools/list, daemon up, SDK not loaded (ms)", _listed(environ) * 1e3)
-        _starts(report, environ)
+        _starts(report, environ, "warm", "at most 2.5")
+        with _busy():
+            _starts(report, environ, "warm, every core busy", "ours at most 150")
         _calls(report, environ)
         _weight(report, environ)
 
@@ -68,7 +71,20 @@ def _listed(environ: Mapping[str, str]) -> float:
     return taken
 
 
-def _starts(report: Report, environ: Mapping[str, str]) -> None:
+@contextmanager
+def _busy() -> Iterator[None]:
+    """Every core has a process that never rests."""
+    command = [sys.executable, "-c", "while True: pass"]
+    burning = [subprocess.Popen(command) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for process in burning:
+            process.kill()
+            process.wait()
+
+
+def _starts(report: Report, environ: Mapping[str, str], when: str, target: str) -> None:
     ours, bare = [], []
     for _ in range(ROUNDS):
         ours.append(_listed(environ))
@@ -76,7 +92,8 @@ def _starts(report: Report, environ: Mapping[str, str]) -> None:
         subprocess.run(BARE, env=environ, check=True)
         bare.append(time.perf_counter() - begun)
     mine, theirs = statistics.median(ours), statistics.median(bare)
-    report.row("tools/list, warm; python -c pass (ms)", mine * 1e3, theirs * 1e3, mine / theirs, "at most 2.5")
+    report.row(f"tools/list, {when}; python -c pass (ms)", mine * 1e3, theirs * 1e3, mine / theirs, target)
+    report.row(f"tools/list, {when}, slowest of {ROUNDS} (ms)", max(ours) * 1e3, max(bare) * 1e3)
 
 
 def _calls(report: Report, environ: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from runwised.catalog.catalog import Catalog
-from runwised.catalog.holdings import Project
+from runwised.catalog.project import Project
 from runwised.catalog.run import Run
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "wandb"

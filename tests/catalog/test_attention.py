@@ -15,7 +15,7 @@ from runwised.catalog import attention
 from runwised.catalog.attention import Attention
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.changes import Follower
-from runwised.catalog.holdings import Project
+from runwised.catalog.project import Project
 from runwised.catalog.run import Run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")]
@@ -137,7 +137,7 @@ async def test_where_nothing_is_reported_the_run_is_looked_at_again_and_again(
     with catalog.follow(project, [run.id]) as follower:
         async with running(catalog):
             assert await quiet(follower)
-            assert not catalog._watched
+            assert not catalog._watching._watched
             before = run.history.total_rows
             log.grow()
             with anyio.fail_after(BOUND / 2):
@@ -215,6 +215,42 @@ async def test_an_event_of_its_log_is_enough(
             found.heed({run.newest.path})
             await woken(follower)
             assert run.history.total_rows > before
+
+
+async def test_what_is_printed_beside_the_log_wakes_though_the_log_stands_still(
+    growing: Callable[..., Growing], tmp_path: Path, ask: Any
+) -> None:
+    growing()
+    async with running(Catalog(None)) as catalog:
+        project = await ask(catalog, tmp_path / "proj")
+        (run,) = project.runs
+        with catalog.follow(project, [run.id]) as follower:
+            assert await quiet(follower)
+            assert str(Path(run.console_file).parent) in catalog._watching._watched
+            before, rows = run.mark, run.history.total_rows
+            with Path(run.console_file).open("a") as file:
+                file.write("RuntimeError: on fire\n")
+            await woken(follower)
+            assert run.mark != before
+            assert run.history.total_rows == rows
+
+
+async def test_an_event_of_its_console_is_enough(
+    growing: Callable[..., Growing], tmp_path: Path, ask: Any, alone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growing()
+    catalog = Catalog(None)
+    project = await ask(catalog, tmp_path / "proj")
+    (run,) = project.runs
+    monkeypatch.setattr(attention, "TICK_SECONDS", 1000.0)
+    monkeypatch.setattr(attention, "POLL_SECONDS", 1000.0)
+    async with alone(catalog) as found:
+        with catalog.follow(project, None) as follower:
+            project.cursor()
+            with Path(run.console_file).open("a") as file:
+                file.write("RuntimeError: on fire\n")
+            found.heed({run.console_file})
+            await woken(follower)
 
 
 async def test_the_followers_of_a_run_that_vanishes_are_told(

@@ -6,11 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from runwise_protocol.queries.since import Since
+from runwise_protocol.query import Look
 
 from runwised.catalog import catalog as catalog_module
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.everything import MOST_PROJECTS, KnownProjects, NoSuchProject, SeveralProjects
 from runwised.catalog.place import NoProject
+from runwised.queries.everywhere import Everywhere
+from runwised.queries.respond import respond
 
 pytestmark = pytest.mark.anyio
 
@@ -150,3 +154,95 @@ def test_where_it_cannot_be_written_this_process_knows_it_all_the_same(tmp_path,
     known.remember(str(tmp_path))
     assert known.roots() == [str(tmp_path)]
     assert "cannot be written" in caplog.text
+
+
+def news(found, cursor=None):
+    """The answer to what is new in all projects since a cursor; and its text."""
+    written = respond(Since(all=True, cursor=cursor), Everywhere(found), Look())
+    return written.reply, "".join(written.chunks)
+
+
+def log_rows(path, *steps):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.writelines(f'{{"step": {step}, "loss": {4 - step / 100}}}\n' for step in steps)
+
+
+async def indexed(catalog):
+    found = await catalog.view_all()
+    for project in found.projects:
+        await catalog.indexed(project, [run.id for run in project.runs])
+    return await catalog.view_all()
+
+
+async def test_one_cursor_stands_for_all_projects_also_after_a_restart(tmp_path, state):
+    for name in ("one", "two", "three"):
+        log_rows(tmp_path / name / "logs/a.jsonl", *range(20))
+    catalog = Catalog(None, state)
+    for name in ("one", "two", "three"):
+        await catalog.view(str(tmp_path / name), {})
+    first, text = news(await indexed(catalog))
+    assert first.full
+    assert sum(first.states.values()) == 3
+    assert text.endswith(f"{first.cursor}\n")
+    assert news(await catalog.view_all(), first.cursor)[1] == ""
+    log_rows(tmp_path / "two/logs/a.jsonl", 20, 21)
+    log_rows(tmp_path / "three/logs/b.jsonl", *range(5))
+    await catalog.close()
+    catalog = Catalog(None, state)
+    for project in (await catalog.view_all()).projects:
+        project.holdings._swept_at = -1000.0
+    second, text = news(await indexed(catalog), first.cursor)
+    changes = {(Path(change.root).name, change.id): (change.change, change.records) for change in second.runs}
+    assert changes == {("two", "a"): ("went on", 2), ("three", "b"): ("new", 0)}
+    assert "a in two step 19→21 loss 3.79" in text
+    assert news(await catalog.view_all(), second.cursor)[1] == ""
+    (tmp_path / "one/logs/a.jsonl").unlink()
+    for project in (await catalog.view_all()).projects:
+        project.holdings._swept_at = -1000.0
+    third, text = news(await catalog.view_all(), second.cursor)
+    assert [(change.change, Path(change.root).name) for change in third.runs] == [("gone", "one")]
+    assert text.startswith("a in one is gone")
+    await catalog.close()
+
+
+async def test_a_cursor_of_one_project_is_good_for_all_and_the_other_way_round(tmp_path, state):
+    for name in ("one", "two"):
+        log_rows(tmp_path / name / "logs/a.jsonl", *range(20))
+    catalog = Catalog(None, state)
+    for name in ("one", "two"):
+        await catalog.view(str(tmp_path / name), {})
+    everything = Everywhere(await indexed(catalog)).cursor()
+    one = await catalog.view(str(tmp_path / "one"), {})
+    assert one.cursor() == everything
+    log_rows(tmp_path / "one/logs/a.jsonl", 20)
+    one = await catalog.view(str(tmp_path / "one"), {})
+    later = one.cursor()
+    assert one.past(everything).marks["a"].records == 20
+    found = await catalog.view_all()
+    assert [change.records for change in news(found, everything)[0].runs] == [1]
+    assert news(found, later)[0].runs == []
+    await catalog.close()
+
+
+async def test_of_a_project_nobody_had_asked_about_only_what_goes_on_is_new(add_run, writer, tmp_path, state):
+    log_rows(tmp_path / "one/logs/a.jsonl", *range(20))
+    catalog = Catalog(None, state)
+    await catalog.view(str(tmp_path / "one"), {})
+    first = news(await indexed(catalog))[0].cursor
+    add_run("0.31.0-finished", "late")
+    log = add_run("0.31.0-running", "late")
+    source = log.rename(tmp_path / "source")
+    writer(log, source, source.stat().st_size)
+    await catalog.view(str(tmp_path / "late"), {})
+    second, _ = news(await indexed(catalog), first)
+    assert [(change.id, change.change, change.state) for change in second.runs] == [("fxc2e402", "new", "running")]
+    unknown, text = news(await catalog.view_all(), "@77zz")
+    assert unknown.unknown
+    assert text.startswith("! cursor @77zz is not known")
+    await catalog.close()
+
+
+async def test_without_any_project_there_is_no_cursor(state):
+    found, text = news(await Catalog(None, state).view_all())
+    assert (found.cursor, text) == ("", "no runs under all known projects\n")

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from runwised.catalog.catalog import Catalog
-from runwised.catalog.holdings import Project
+from runwised.catalog.project import Project
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")]
 

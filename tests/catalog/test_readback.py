@@ -10,8 +10,9 @@ import pytest
 
 from runwised.catalog import readback
 from runwised.catalog.catalog import Catalog
-from runwised.catalog.readback import Unreadable, put
+from runwised.catalog.readback import put
 from runwised.formats.record import Row, Text, escape
+from runwised.index.view import Unreadable
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from runwised.catalog.catalog import Catalog
-from runwised.catalog.readback import Unreadable
 from runwised.index.kept import Mark
+from runwised.index.view import Unreadable
+from tests.formats.conftest import LogWriter, field
 
 pytestmark = pytest.mark.anyio
 
@@ -64,15 +65,89 @@ async def test_a_console_file_is_read_from_its_byte_on(
     (run,) = (await ask(Catalog(None), tmp_path / "proj")).runs
     end = path.stat().st_size
     assert run.console_end == run.mark.console == end
-    assert texts(run.console_from(end)) == []
+    begun = [] if path.read_bytes().endswith(b"\n") else texts(run.console())[-1:]
+    assert texts(run.console_from(end)) == begun
+    assert texts(run.console_from(end, ended=True)) == []
     with path.open("a") as file:
         file.write("RuntimeError: on fire\nwhat a pity\n")
     assert run.console_end == path.stat().st_size
-    assert texts(run.console_from(end)) == ["RuntimeError: on fire", "what a pity"]
+    assert texts(run.console_from(end)) == ["".join(begun) + "RuntimeError: on fire", "what a pity"]
     (last,) = list(run.console_from(end + 22))
     assert (last.text, last.stderr, math.isnan(last.time)) == ("what a pity", False, True)
     assert texts(run.console_from(-500)) == texts(run.console_from(0))
     assert len(texts(run.console_from(0))) > 5
+
+
+def printing_log(*, chunks: list[tuple[str, bool]]) -> bytes:
+    """A log of a run that prints this, each with whether it goes to standard error, and logs a row."""
+    log = LogWriter()
+    log.record(17, field(1, b"prints") + field(3, b"demo"))
+    for text, stderr in chunks:
+        log.console(text, stderr=stderr)
+    log.history({"_step": 0, "_timestamp": 1.5, "loss": 1.0})
+    return bytes(log.data)
+
+
+CUT = [
+    ("epoch 1\nRuntime", True),
+    ("all is well\nstep", False),
+    ("Error: ", True),
+    (" 1\n", False),
+    ("fire\nend\n", True),
+]
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+async def test_a_line_of_a_log_that_was_cut_by_an_end_is_given_whole_once_it_has_its_own(
+    count: int, tmp_path: Path, ask: Any
+) -> None:
+    path = tmp_path / "proj/wandb/offline-run-20260101_000000-prints/run-prints.wandb"
+    path.parent.mkdir(parents=True)
+    catalog = Catalog(None)
+    path.write_bytes(printing_log(chunks=CUT[:count]))
+    (run,) = (await ask(catalog, tmp_path / "proj")).runs
+    end, before = run.console_end, texts(run.console_from(-1, ended=True))
+    path.write_bytes(printing_log(chunks=CUT))
+    (run,) = (await ask(catalog, tmp_path / "proj")).runs
+    whole = ["epoch 1", "RuntimeError: fire", "end", "all is well", "step 1"]
+    assert sorted(before + texts(run.console_from(end, ended=True))) == sorted(whole)
+    await catalog.close()
+
+
+async def test_a_line_of_a_file_that_was_cut_by_an_end_is_given_whole_once_it_has_its_own(
+    add_run: Callable[..., Path], tmp_path: Path, ask: Any
+) -> None:
+    path = add_run("0.31.0-finished").parent / "files/output.log"
+    (run,) = (await ask(Catalog(None), tmp_path / "proj")).runs
+    path.write_bytes(b"first\nRuntimeErr\xc3")
+    end = run.console_end
+    assert texts(run.console_from(0, ended=True)) == ["first"]
+    assert texts(run.console_from(end, ended=True)) == []
+    with path.open("ab") as file:
+        file.write(b"\xb6r: on fire\nlast")
+    assert texts(run.console_from(end, ended=True)) == ["RuntimeErr\u00f6r: on fire"]
+    assert texts(run.console_from(end)) == ["RuntimeErr\u00f6r: on fire", "last"]
+
+
+async def test_what_is_printed_beside_a_log_that_stands_still_is_in_the_next_cursor(
+    add_run: Callable[..., Path], tmp_path: Path, ask: Any, writer: Callable[..., Any]
+) -> None:
+    log = add_run("0.31.0-running")
+    source = log.rename(tmp_path / "source")
+    writer(log, source, source.stat().st_size)
+    catalog = Catalog(None)
+    project = await ask(catalog, tmp_path / "proj")
+    assert project.runs[0].condition.state == "running"
+    first = project.cursor()
+    with (log.parent / "files/output.log").open("a") as file:
+        file.write("RuntimeError: on fire\n")
+    project = await ask(catalog, tmp_path / "proj")
+    then, now = (next(iter(project.past(cursor).marks.values())) for cursor in (first, project.cursor()))
+    assert now.console - then.console == 22
+    assert now.records == then.records
+    second = project.cursor()
+    assert (await ask(catalog, tmp_path / "proj")).cursor() == second
+    await catalog.close()
 
 
 async def test_a_console_file_that_is_shorter_than_it_was_is_another_and_read_whole(
@@ -158,13 +233,41 @@ async def test_the_mark_says_how_far_a_run_is_and_is_the_same_however_its_index_
     catalog = Catalog(tmp_path / "cache")
     (run,) = (await ask(catalog, tmp_path / "proj")).runs
     mark = run.mark
-    assert mark == Mark(run.history.total_rows, run.step, "failed", 1, 1, run.console_end)
+    assert mark == Mark(run.history.total_rows, run.step, "failed", 1, 1, run.console_end, run.beginning)
+    assert mark.beginning
     await catalog.close()
     again = Catalog(tmp_path / "cache")
     (run,) = (await ask(again, tmp_path / "proj")).runs
     assert run.slot.warm is None
     assert run.mark == mark
     await again.close()
+
+
+async def test_a_log_has_its_beginning_until_another_takes_its_place(tmp_path: Path, ask: Any) -> None:
+    path = tmp_path / "proj/logs/run.jsonl"
+    path.parent.mkdir(parents=True)
+    catalog = Catalog(None)
+
+    async def beginning(first: float, rows: int) -> int:
+        path.write_text("".join(f'{{"step": {n}, "loss": {first - n / 1000}}}\n' for n in range(rows)))
+        (run,) = (await ask(catalog, tmp_path / "proj")).runs
+        assert run.mark.records == rows
+        return int(run.mark.beginning)
+
+    short, long, longer, other = [await beginning(first, n) for first, n in ((4, 20), (4, 300), (4, 400), (5, 500))]
+    assert short == 0
+    assert long == longer != 0
+    assert other not in (0, long)
+    await catalog.close()
+
+
+async def test_a_log_that_is_written_anew_as_a_whole_has_no_beginning(tmp_path: Path, ask: Any) -> None:
+    path = tmp_path / "proj/logs/metrics.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("step,loss\n" + "".join(f"{n},{4 - n / 1000}\n" for n in range(600)))
+    (run,) = (await ask(Catalog(None), tmp_path / "proj")).runs
+    assert run.mark.records == 600
+    assert run.mark.beginning == 0
 
 
 async def test_a_run_whose_log_is_not_indexed_yet_says_so_in_its_mark(

@@ -13,6 +13,7 @@ import pytest
 from runwised.catalog import slot as slot_module
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.slot import IndexLostError
+from runwised.index.header import PROLOGUE, header_length
 
 pytestmark = pytest.mark.anyio
 
@@ -125,6 +126,44 @@ async def test_a_long_runs_harmed_sidecar_is_said_to_be_lost_and_is_back_after_r
         picture(project.runs[0])
     catalog.repair(project.runs[0])
     assert picture((await ask(catalog, root)).runs[0]) == before
+    await catalog.close()
+
+
+@pytest.fixture
+async def harmed_table(tmp_path: Path, ask: Any) -> Path:
+    """A table with a sidecar, all of whose parts are harmed."""
+    log = tmp_path / "proj/logs/metrics.csv"
+    log.parent.mkdir(parents=True)
+    log.write_text("step,loss\n" + "".join(f"{step},{1 / (step + 1)}\n" for step in range(4000)))
+    catalog = Catalog(tmp_path / "cache")
+    await ask(catalog, tmp_path / "proj")
+    await catalog.close()
+    (sidecar,) = (tmp_path / "cache").rglob("*.rwx")
+    data = sidecar.read_bytes()
+    begin = PROLOGUE.size + header_length(data)[0]
+    sidecar.write_bytes(data[:begin] + bytes(len(data) - begin))
+    return log
+
+
+async def test_a_harmed_sidecar_of_a_table_that_is_being_written_anew_ends_no_question(
+    harmed_table: Path, tmp_path: Path, ask: Any, picture: Any
+) -> None:
+    harmed_table.write_text("step,loss\n")
+    await Catalog(tmp_path / "cache").view(str(tmp_path / "proj"), {})
+    os.utime(harmed_table, (1.7e9, 1.7e9))
+    (run,) = (await ask(Catalog(tmp_path / "cache"), tmp_path / "proj")).runs
+    assert picture(run) == picture((await ask(Catalog(None), tmp_path / "proj")).runs[0])
+
+
+async def test_a_harmed_sidecar_that_is_not_replaced_at_once_ends_no_question_either(
+    harmed_table: Path, tmp_path: Path, ask: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slot_module, "MOST_HEALED_BYTES", harmed_table.stat().st_size - 1)
+    catalog = Catalog(tmp_path / "cache")
+    await catalog.view(str(tmp_path / "proj"), {})
+    (run,) = (await ask(catalog, tmp_path / "proj")).runs
+    assert run.history.row_count == 4000
+    assert picture(run) == picture((await ask(Catalog(None), tmp_path / "proj")).runs[0])
     await catalog.close()
 
 
@@ -248,7 +287,7 @@ async def test_indexes_beyond_the_bound_leave_memory(
 async def test_the_background_saves_without_being_told(
     saved: tuple[Path, Path, Any], tmp_path: Path, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runwised.catalog.catalog.TIDY_SECONDS", 0.05)
+    monkeypatch.setattr("runwised.catalog.upkeep.TIDY_SECONDS", 0.05)
     root, sidecar, _ = saved
     sidecar.unlink()
     catalog = Catalog(tmp_path / "cache")

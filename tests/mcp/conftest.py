@@ -22,11 +22,23 @@ DEMO = ROOT / "runwised" / "demo"
 COMMAND = [sys.executable, "-m", "runwise_mcp"]
 
 
-@pytest.fixture(scope="module")
-def shared_env(private_daemon: Callable[[], AbstractContextManager[dict[str, str]]]) -> Iterator[dict[str, str]]:
-    """The environment of a daemon that has loaded the SDK once for all tests of a file."""
+@pytest.fixture(scope="session")
+def session_env(private_daemon: Callable[[], AbstractContextManager[dict[str, str]]]) -> Iterator[dict[str, str]]:
+    """The environment of a daemon that has loaded the SDK once for all files that leave it as it is."""
     with private_daemon() as env:
         yield env
+
+
+@pytest.fixture(scope="module")
+def shared_env(
+    request: pytest.FixtureRequest, private_daemon: Callable[[], AbstractContextManager[dict[str, str]]]
+) -> Iterator[dict[str, str]]:
+    """The same; for a file with ``OWN_DAEMON = True`` one that no other file has asked anything."""
+    if getattr(request.module, "OWN_DAEMON", False):
+        with private_daemon() as env:
+            yield env
+    else:
+        yield request.getfixturevalue("session_env")
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ import mcp_types as types
 import pytest
 from mcp import Client
 
+OWN_DAEMON = True
+"""What was asked about before matters here."""
 Connect = Callable[..., Any]
 OLD = pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")
 """What the newer era has dropped is used as long as there are clients of the older one."""

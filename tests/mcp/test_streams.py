@@ -79,6 +79,47 @@ def test_a_half_line_at_the_end_is_not_answered(lines: Start) -> None:
     assert client.end() == (b"", b"", 0)
 
 
+def test_a_request_that_comes_byte_by_byte_is_answered(lines: Start) -> None:
+    client = lines().initialize()
+    for byte in b'{"jsonrpc": "2.0", "id": 3, "method": "ping"}\n':
+        client.write(bytes((byte,)))
+    assert client.receive() == {"jsonrpc": "2.0", "id": 3, "result": {}}
+
+
+def test_a_line_that_does_not_end_disturbs_nobody(lines: Start) -> None:
+    other, client = lines().initialize(), lines().initialize()
+    client.write(b'{"jsonrpc": "2.0", "id": 3, "method": "' + b"x" * 10_000_000)
+    assert client.receive()["error"]["code"] == -32600  # as soon as it is too long
+    assert "gpt-base" in call(other)["result"]["content"][0]["text"]
+    client.write(b'"}\n')
+    assert client.ask("ping")["result"] == {}
+
+
+@pytest.mark.parametrize("method", ["no/such", "tools/burn", "initialise", "tasks/list", ""])
+def test_an_unknown_method_is_an_error_in_both_eras(method: str, lines: Start) -> None:
+    older, newer = lines().initialize(), lines()
+    assert older.ask(method)["error"]["code"] == -32601
+    assert "result" in newer.ask("tools/list", {"_meta": META})
+    assert newer.ask(method, {"_meta": META})["error"]["code"] == -32601
+    assert older.ask("ping")["result"] == {}
+    assert "result" in newer.ask("tools/list", {"_meta": META})
+
+
+def test_answers_to_questions_that_were_not_asked_are_passed_over(lines: Start) -> None:
+    client = lines().initialize()
+    client.send(id=99, result={})
+    client.send(id="x", error={"code": 1, "message": "no"})
+    assert client.ask("ping")["result"] == {}
+
+
+def test_a_client_that_is_killed_in_the_middle_of_a_line_disturbs_nobody(lines: Start) -> None:
+    other, client = lines().initialize(), lines().initialize()
+    client.write(b'{"jsonrpc": "2.0", "id": 3, "method": "tools/')
+    os.kill(client.process.pid, signal.SIGKILL)
+    client.process.wait()
+    assert "gpt-base" in call(other)["result"]["content"][0]["text"]
+
+
 def test_a_request_that_is_sent_just_before_the_end_is_answered(lines: Start) -> None:
     client = lines().initialize()
     client.send(id=9, method="tools/call", params={"name": "list_runs"})
@@ -141,13 +182,6 @@ def test_where_no_daemon_may_run_it_has_an_engine_of_its_own(lines: Start, short
     assert not runtime.exists()
 
 
-def test_a_daemon_that_ends_is_told_of(lines: Start, daemon_env: dict[str, str]) -> None:
-    client = lines().initialize()
-    subprocess.run([sys.executable, "-m", "runwise_cli", "daemon", "stop"], env=daemon_env, check=True)
-    assert client.process.wait(timeout=30) == 6
-    assert client.end()[1] == b"error: the daemon went away\nhint: restart the MCP server\n"
-
-
 def test_it_loads_exactly_these_modules(lines: Start, daemon_env: dict[str, str], project: Path) -> None:
     lines().initialize().end()  # so that a daemon runs
     code = (
@@ -159,6 +193,6 @@ def test_it_loads_exactly_these_modules(lines: Start, daemon_env: dict[str, str]
     done = subprocess.run(
         [sys.executable, "-c", code], input=b"", env=daemon_env, cwd=project, capture_output=True, check=True
     )
-    ours = {"runwise_mcp", "runwise_mcp.__main__", "runwise_protocol"}
-    expected = {"_socket", *ours, "runwise_protocol.frames", "runwise_protocol.paths"}
+    ours = {"runwise_mcp", "runwise_mcp.__main__", "runwise_mcp.journal", "runwise_mcp.pump", "runwise_protocol"}
+    expected = {"_socket", "select", *ours, "runwise_protocol.frames", "runwise_protocol.paths"}
     assert done.stderr.decode().split() == ["0", *sorted(expected)]

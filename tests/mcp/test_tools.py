@@ -154,6 +154,11 @@ def test_an_error_is_one_line_that_names_a_tool_and_no_command(error: RunwiseErr
     assert told(error) == line
 
 
+def test_texts_that_may_hold_commas_are_a_list_in_the_schema() -> None:
+    fields = TOOLS["annotate_run"].schema["properties"]
+    assert (fields["tags"], fields["note"]) == ({"type": "array", "items": {"type": "string"}}, {"type": "string"})
+
+
 def test_the_schemas_are_json_that_does_not_change() -> None:
     assert json.dumps(TOOLS["compare_runs"].schema) == (
         '{"type": "object", "properties": {"runs": {"type": "string"}, '

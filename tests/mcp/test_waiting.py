@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,12 +13,11 @@ import anyio
 import mcp_types as types
 import pytest
 from mcp import Client
-from runwise_protocol import frames
-from runwise_protocol.paths import SOCKET_NAME
+
+from tests.mcp.daemons import DEADLINE_SECONDS, grow, live_project, until_answering
 
 Connect = Callable[..., Any]
 Runwise = Callable[..., subprocess.CompletedProcess[str]]
-DEADLINE_SECONDS = 20
 LONG = {"until": "loss < 1", "runs": "grow", "timeout": "9m"}
 BOTH = pytest.mark.parametrize("mode", ["auto", "legacy"])
 
@@ -28,15 +25,7 @@ BOTH = pytest.mark.parametrize("mode", ["auto", "legacy"])
 @pytest.fixture
 def live(tmp_path: Path) -> Path:
     """A project whose run has logged three rows a moment ago."""
-    log = tmp_path / "live" / "logs" / "grow.jsonl"
-    log.parent.mkdir(parents=True)
-    log.write_text("".join(json.dumps({"step": step, "loss": 5 - step}) + "\n" for step in range(3)))
-    return tmp_path / "live"
-
-
-def grow(project: Path, loss: float, step: int = 9) -> None:
-    with (project / "logs" / "grow.jsonl").open("a") as file:
-        file.write(json.dumps({"step": step, "loss": loss}) + "\n")
+    return live_project(tmp_path / "live")
 
 
 def text_of(result: types.CallToolResult) -> str:
@@ -44,25 +33,6 @@ def text_of(result: types.CallToolResult) -> str:
     (content,) = result.content
     assert isinstance(content, types.TextContent)
     return content.text
-
-
-def answering(env: dict[str, str]) -> int:
-    """How many questions the daemon works on."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(DEADLINE_SECONDS)
-        connection.connect(f"{env['RUNWISE_RUNTIME_DIR']}/{SOCKET_NAME}")
-        connection.sendall(frames.encode(frames.CONTROL, b"status"))
-        reader = frames.Frames(frames.REPLY_CAP)
-        while not (found := reader.feed(connection.recv(1 << 16))):
-            pass
-    count: int = json.loads(found[0][1])["answering"]
-    return count
-
-
-def until_answering(count: int, env: dict[str, str]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while (found := answering(env)) != count:
-        assert time.monotonic() < deadline, f"{found} questions are worked on"
 
 
 @BOTH
@@ -100,16 +70,18 @@ def test_it_says_how_far_it_is_while_it_waits_and_ends_as_the_command_does(
         async with connect(mode=mode, cwd=live) as client:
             said.append(text_of(await client.call_tool("wait_for", given, progress_callback=heed)))
 
-    async def work() -> list[str]:
+    command = partial(runwise, "wait", "grow", "-u", "loss < 1", "-t", "11s", cwd=live)
+
+    async def work() -> tuple[list[str], subprocess.CompletedProcess[str]]:
         said: list[str] = []
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait, "auto", said)
             tasks.start_soon(wait, "legacy", said)
-        return said
+            done = await anyio.to_thread.run_sync(command)
+        return said, done
 
-    texts = anyio.run(work)
+    texts, done = anyio.run(work)
     assert [(total, message) for _, total, message in notices] == [(11.0, "grow running step 2; 1 s left")] * 2
-    done = runwise("wait", "grow", "-u", "loss < 1", "-t", "11s", cwd=live)
     assert (done.returncode, texts) == (1, [done.stdout, done.stdout])
     assert done.stdout.startswith("not within 11s: loss < 1 @")
 
@@ -176,6 +148,20 @@ def test_other_questions_do_not_wait_behind_those_that_wait(
     assert "grow" in anyio.run(connected)
 
 
+def test_commas_in_tags_and_notes_stay_where_they_are(connect: Connect, live: Path, runwise: Runwise) -> None:
+    given = {"run": "grow", "tags": ["lr=1,2", "good"], "note": "first, second, third"}
+
+    async def work() -> str:
+        async with connect(cwd=live) as client:
+            return text_of(await client.call_tool("annotate_run", given))
+
+    said = anyio.run(work)
+    assert "tags lr=1,2,good" in said.splitlines()[0]
+    assert "| first, second, third" in said.splitlines()
+    told = json.loads(runwise("run", "grow", "--format", "json", cwd=live).stdout)["run"]
+    assert told["tags"] == ["lr=1,2", "good"]
+
+
 def test_a_run_is_tagged_and_noted_in_the_commands_words(connect: Connect, live: Path, runwise: Runwise) -> None:
     async def work() -> list[str]:
         async with connect(cwd=live) as client:
@@ -189,6 +175,6 @@ def test_a_run_is_tagged_and_noted_in_the_commands_words(connect: Connect, live:
 
     both, untagged, cleared = anyio.run(work)
     assert runwise("tag", "grow", "slow", "--remove", cwd=live).stdout == untagged
-    assert runwise("note", "grow", "--clear", cwd=live).stdout == cleared
+    assert runwise("note", "grow", "--clear", cwd=live).stdout == f"{cleared}next: notes grow\n"
     tagged = runwise("tag", "grow", "good", "slow", cwd=live).stdout
     assert tagged + runwise("note", "grow", "the one to keep", cwd=live).stdout == both

@@ -168,7 +168,7 @@ def test_a_project_can_be_named_and_is_part_of_where_it_is_asked(line: str) -> N
         "list -C",
         "compare",
         "raw --step 3-5",
-        "run a\udcff",
+        "keys -k a\udcff",
     ],
 )
 def test_what_is_not_plain_is_declined(line: str) -> None:

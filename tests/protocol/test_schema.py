@@ -55,6 +55,11 @@ def test_a_value_out_of_bounds_is_told_by_its_flag(contract: type, given: dict[s
     assert caught.value.message == line
 
 
+def test_a_run_whose_name_is_no_text_is_named_as_typed_answers_name_it() -> None:
+    assert request(Raw, {"run": "r-\udcff"}).run == "r-\\udcff"
+    assert request(Compare, {"runs": ["a", "\udcfe"]}).runs == ("a", "\\udcfe")
+
+
 def test_a_json_schema_has_the_fields_and_not_the_tag() -> None:
     schema = json_schema(Raw)
     assert list(schema["properties"]) == ["run", "keys", "step", "row", "at", "around", "limit"]

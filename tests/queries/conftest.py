@@ -20,7 +20,7 @@ from runwise_protocol.query import Look, Query
 
 from runwised.formats.record import Alert, Definition, Floats, Ints, Row, Text
 from runwised.index.kept import Annotation, Mark, Past
-from runwised.index.view import Buckets, Condition, Line, Other, Rewind, Series, Source, Stats
+from runwised.index.view import Buckets, Condition, Line, Other, Rewind, Series, Source, Stats, Unreadable
 from runwised.settings import RunwiseConfig
 
 START = 1_700_000_000.0
@@ -247,6 +247,12 @@ class Run:
     memory: Memory = field(default_factory=Memory)
     from_console: Sequence[str] = ()
     lines: Sequence[Line] = ()
+    beginning: int = 0
+    """See `Mark`."""
+    unended: bool = False
+    """The last of them has no end yet."""
+    unreadable: str = ""
+    """Why the console cannot be read."""
     printed_at: float | None = None
 
     def __post_init__(self) -> None:
@@ -273,17 +279,21 @@ class Run:
 
     @property
     def console_end(self) -> int:
-        return len(self.lines)
+        """Twice the lines, one less where the last has no end: so half of it is the line that goes on there."""
+        return 2 * len(self.lines) - self.unended
 
-    def console_from(self, end: int) -> Iterator[Line]:
-        return iter(self.lines[max(end, 0) :])
+    def console_from(self, end: int, *, ended: bool = False) -> Iterator[Line]:
+        if self.unreadable:
+            raise Unreadable("/data/proj/output.log", self.unreadable)
+        whole = self.lines[:-1] if ended and self.unended else self.lines
+        return iter(whole[max(end, 0) // 2 :])
 
     @property
     def mark(self) -> Mark:
         state, _, code, pid = self.condition
         state = "running" if state == "empty" and pid else state
         records = self.history.total_rows if self.indexed else -1
-        return Mark(records, self.step, state, code, self.segments, self.console_end)
+        return Mark(records, self.step, state, code, self.segments, self.console_end, self.beginning)
 
     def console(self, *, newest_first: bool = False) -> Iterator[Line]:
         return iter(list(self.lines)[::-1] if newest_first else self.lines)

@@ -108,3 +108,9 @@ def test_the_last_folders_of_an_id_that_is_a_path_mean_its_run_when_no_other_end
         with pytest.raises(RunwiseError) as caught:
             resolve(ref, view)
         assert caught.value.kind is kind
+
+
+def test_a_name_that_is_no_text_is_taken_as_it_is_sent_and_as_it_is_shown(run_of, project_of):
+    view = project_of(run_of(id="run-\udcff", name="run-\udcff"), run_of(id="other", name="other"))
+    for ref in ("run-\udcff", "run-\\udcff", "run-\ufffd"):
+        assert resolve(ref, view).id == "run-\udcff"

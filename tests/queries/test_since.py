@@ -80,6 +80,46 @@ def test_a_run_whose_log_is_gone_is_told(view, ask):
     assert ask(Since(cursor=cursor), view) == "d0fe0000 is gone (was finished)\n@2\n"
 
 
+@pytest.mark.parametrize(("count", "beginning"), [(5, 7), (5, 8), (30, 8)])
+def test_a_log_that_another_took_the_place_of_is_told_as_what_it_is_now(view, ask, run_of, count, beginning):
+    grown(view, run_of, rows(0, 20), beginning=7)
+    cursor = view.cursor()
+    new = [(step, {"loss": 9.0 - step}) for step in range(count)]
+    lines = [Line(math.nan, True, "RuntimeError: on fire")]
+    grown(view, run_of, new, beginning=beginning, lines=lines)
+    (change,) = json.loads(ask(Since(cursor=cursor), view, form="json"))["runs"]
+    assert (change["anew"], change["records"], change["from_step"], change["bests"]) == (True, count, None, [])
+    assert change["errors"] == ["RuntimeError: on fire"]
+    head = f"gpt its log was begun anew: step {count - 1} loss {10 - count}\n"
+    assert ask(Since(cursor=cursor), view).startswith(head)
+
+
+def test_a_log_that_goes_on_though_its_origin_was_not_known_is_the_same(view, ask, run_of):
+    cursor = view.cursor()
+    grown(view, run_of, rows(0, 25), beginning=7)
+    (change,) = json.loads(ask(Since(cursor=cursor), view, form="json"))["runs"]
+    assert (change["anew"], change["records"]) == (False, 5)
+
+
+def test_a_log_that_was_emptied_is_news(view, ask, run_of):
+    cursor = view.cursor()
+    grown(view, run_of, [])
+    assert ask(Since(cursor=cursor), view) == "gpt its log was begun anew\n@2\n"
+
+
+def test_a_console_that_cannot_be_read_keeps_nothing_else_from_being_told(view, ask, run_of):
+    fresh = run_of(rows(0, 20), id="22fe0000", name="next", condition=RUNNING)
+    view.runs = [view.runs[0], fresh]
+    cursor = view.cursor()
+    grown(view, run_of, rows(0, 25), lines=[Line(math.nan, True, "x")], unreadable="Permission denied")
+    view.runs = [view.runs[0], run_of(rows(0, 22), id="22fe0000", name="next", condition=RUNNING)]
+    assert ask(Since(cursor=cursor), view) == (
+        "gpt step 19→24 loss 3.76 (best 3.76@24, was 3.81)\n"
+        "! gpt what it printed cannot be read: /data/proj/output.log: Permission denied\n"
+        "next step 19→21 loss 3.79 (best 3.79@21, was 3.81)\n@2\n"
+    )
+
+
 def test_only_the_runs_asked_about_are_told(view, ask, run_of):
     cursor = view.cursor()
     grown(view, run_of, rows(0, 25))
@@ -108,6 +148,33 @@ def test_new_lines_of_error_are_quoted_and_old_ones_are_not(view, ask, run_of):
     assert ask(Since(cursor=cursor), view) == (
         "gpt step 19\n@2\ngpt: 1 new line of error (quoted output)\n| RuntimeError: CUDA out of memory\n"
     )
+
+
+def test_a_line_of_error_that_is_not_at_its_end_is_told_when_it_is_once_and_whole(view, ask, run_of):
+    def printing(*texts, unended=False):
+        grown(view, run_of, rows(0, 20), lines=[Line(math.nan, True, text) for text in texts], unended=unended)
+
+    printing("RuntimeErr", unended=True)
+    first = view.cursor()
+    printing("RuntimeError: on f", unended=True)
+    assert ask(Since(cursor=first), view) == ""
+    printing("RuntimeError: on fire")
+    told = "gpt step 19\n@2\ngpt: 1 new line of error (quoted output)\n| RuntimeError: on fire\n"
+    assert ask(Since(cursor=first), view) == told
+    second = view.cursor()
+    printing("RuntimeError: on fire", "bye")
+    assert ask(Since(cursor=second), view) == ""
+
+
+def test_the_last_line_of_one_that_died_has_its_end_though_none_was_printed(view, ask, run_of):
+    lines = [Line(math.nan, True, "RuntimeError: on fire")]
+    grown(view, run_of, rows(0, 20), lines=lines, unended=True)
+    first = view.cursor()
+    grown(view, run_of, rows(0, 20), lines=lines, unended=True, condition=DEAD)
+    assert ask(Since(cursor=first), view).endswith("| RuntimeError: on fire\n")
+    second = view.cursor()
+    grown(view, run_of, rows(0, 20), lines=lines, unended=True, condition=DEAD._replace(state="failed"))
+    assert "RuntimeError" not in ask(Since(cursor=second), view)
 
 
 def test_lines_without_an_error_are_no_news(view, ask, run_of):

@@ -87,6 +87,16 @@ def test_new_is_the_next_time_a_key_is_logged(live, project_of):
     assert (hit.key, hit.step, hit.value) == ("val/loss", 22, 2.5)
 
 
+@pytest.mark.parametrize(("count", "beginning"), [(2, 7), (2, 8), (25, 8)])
+def test_in_a_log_that_another_took_the_place_of_every_point_is_new(live, project_of, count, beginning):
+    view = project_of(live(beginning=7))
+    other = live([(step, {"loss": 0.5 + step}) for step in range(count)], beginning=beginning)
+    for until in ("new(loss)", "loss < 1"):
+        hit = after(WaitFor(until=until), view, other)
+        assert (hit.step, hit.value) == (0, 0.5)
+        view.runs = [live(beginning=7)]
+
+
 def test_an_anomaly_is_one_that_was_not_there_before(live, project_of):
     sick = [*LOSS, (20, {"loss": math.nan})]
     view = project_of(live(sick))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runwised.render.blocks import clip
-from runwised.render.layout import aligned
+from runwised.render.layout import aligned, columns
 from runwised.render.page import Page
 from runwised.render.tokens import estimate
 from runwised.render.untrusted import HIDDEN
@@ -241,3 +241,11 @@ def test_any_text_at_any_budget_is_within_the_estimate(
     page.quote("quoted:", cells)
     page.next("history x")
     assert estimate(page.text()) <= budget
+
+
+@pytest.mark.parametrize("cell", ["漢字" * 30, "e\u0301" * 40, "a漢" * 30, "🙂" * 30, "\u0301" * 20 + "b" * 40])
+def test_a_cell_that_is_cut_takes_its_whole_column_and_no_more(cell: str) -> None:
+    for width in range(30, 40):
+        (_, row) = aligned([["name", "value"], [cell, "1"]], width)
+        assert width - 1 <= columns(row) <= width
+        assert "…" in row

@@ -52,6 +52,7 @@ def test_a_cleaned_text_is_one_line_that_can_be_sent(text: str) -> None:
         ("x", "AKIAABCDEFGHIJKLMNOP"),
         ("x", "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.sig"),
         ("url", "postgres://user:pw12345@host/db"),
+        ("header", "Authorization: Bearer abcdefghijklmnop0123"),
         ("pem", "-----BEGIN RSA PRIVATE KEY-----\nMIIE"),
     ],
 )

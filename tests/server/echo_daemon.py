@@ -49,7 +49,7 @@ class Echo:
             case "refuse":
                 raise RunwiseError(Kind.AMBIGUOUS, "two runs are called so", "runwise list")
             case "say":
-                say(lambda: b"@c 9.0")
+                say(lambda: b"@1 30.0")
                 await self._wait()
             case "wait":
                 await self._wait()

@@ -206,15 +206,24 @@ def test_whoever_waits_gets_signs_of_life(start: Callable[..., Any]) -> None:
     assert data.startswith(sign * 3)
 
 
-def test_a_question_that_waits_tells_at_once_how_it_is_gone_on_with(start: Callable[..., Any]) -> None:
-    daemon = start(limits={"alive_seconds": 3600})
+def test_one_who_waits_for_something_is_told_at_once_from_where(start: Callable[..., Any]) -> None:
+    daemon = start(limits={"alive_seconds": 10 * DEADLINE_SECONDS})
     peer = daemon.peer()
     peer.socket.sendall(lane("list", "--state", "say"))
-    expected = frames.encode(frames.ALIVE, b"@c 9.0")
+    sign = frames.encode(frames.ALIVE, b"@1 30.0")
     data = b""
-    while len(data) < len(expected):
+    while len(data) < len(sign):
         data += peer.socket.recv(100)
-    assert data == expected
+    assert data == sign
+
+
+def test_one_who_waits_and_takes_no_sign_of_life_is_cut_off(start: Callable[..., Any]) -> None:
+    daemon = start(limits={"alive_seconds": 0.002, "stall_seconds": 0.1})
+    watching, peer = daemon.peer(), daemon.peer()
+    peer.socket.sendall(lane("list", "--state", "wait"))
+    until(lambda: watching.status()["answering"] == 1)
+    until(lambda: watching.status()["engine"]["abandoned"] == 1)
+    until(lambda: watching.status()["clients"] == 1)
 
 
 @pytest.mark.parametrize("behind", [b"", frames.encode(frames.CONTROL, b"ping")])

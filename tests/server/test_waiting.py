@@ -176,6 +176,51 @@ def test_an_interrupted_wait_is_forgotten(runwise: Run, writer: Writer, tmp_path
     until(lambda found: found.get("answering") == 0 and found["clients"] == 1)
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+@pytest.mark.parametrize("ends", [False, True])
+def test_who_waits_for_news_of_all_projects_hears_of_each_from_anywhere(
+    runwise: Run, writer: Writer, tmp_path: Path, ends: bool
+) -> None:
+    elsewhere = tmp_path.with_name(f"{tmp_path.name}-elsewhere")
+    other = Writer(elsewhere / "wandb")
+    try:
+        began = [cursor(lambda *argv, cwd=cwd: runwise(*argv, cwd=cwd)) for cwd in (tmp_path, elsewhere)][-1]
+        assert runwise("since", began, "--all", cwd=tmp_path.parent).stdout == ""
+        waiting = Waiting("since", began, "--all", "--wait", "30s", cwd=tmp_path.parent)
+        pid = until_asked(1)
+        if ends:
+            os.kill(pid, signal.SIGTERM)
+            until_asked(1, but=pid)
+        other.tell("append", "mine")
+        out, err, exit_status = waiting.ended()
+    finally:
+        other.close()
+    assert out.startswith(f"mine in {elsewhere.name} step 0→1 loss .5 (best .5@1, was 1)\n@")
+    assert (err, exit_status) == ("", 0)
+    writer.tell("append", "mine")
+    later = runwise("since", out.splitlines()[-1], "--all", cwd=tmp_path.parent).stdout.splitlines()
+    assert later[0].startswith(f"mine in {elsewhere.name} running→crashed (pid {other.process.pid} is gone) step 1")
+    assert later[1].startswith(f"mine in {tmp_path.name} step 0→1")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_an_error_that_only_the_console_has_is_news_to_one_who_waits(
+    runwise: Run, writer: Writer, tmp_path: Path
+) -> None:
+    del writer
+    console = next((tmp_path / "wandb").glob("*-mine")) / "files/output.log"
+    console.parent.mkdir()
+    console.write_text("begun\n")
+    began = cursor(runwise)
+    waiting = Waiting("since", began, "--wait", "30s", cwd=tmp_path)
+    until_asked(1)
+    with console.open("a") as file:
+        file.write("RuntimeError: CUDA out of memory\n")
+    out, err, exit_status = waiting.ended()
+    assert out.splitlines()[-2:] == ["mine: 1 new line of error (quoted output)", "| RuntimeError: CUDA out of memory"]
+    assert (err, exit_status) == ("", 0)
+
+
 @pytest.mark.parametrize("is_forgotten", [False, True])
 def test_a_cursor_outlives_the_daemon_and_its_cache(
     runwise: Run, writer: Writer, daemon_env: dict[str, str], is_forgotten: bool

@@ -35,6 +35,7 @@ class TagRun(Query, frozen=True, kw_only=True, tag="tag"):
     """Tag a run, or take tags off it, logged ones too. The log stays as it is: only runwise shows it so."""
 
     command: ClassVar = "tag"
+    tool: ClassVar = "annotate_run"
     reply: ClassVar = Said
     budget: ClassVar = 200
 
@@ -50,13 +51,14 @@ class NoteRun(Query, frozen=True, kw_only=True, tag="note"):
     """Write a note about a run, in the place of your earlier one. The log stays as it is: only runwise shows it."""
 
     command: ClassVar = "note"
+    tool: ClassVar = "annotate_run"
     reply: ClassVar = Said
     budget: ClassVar = 200
 
     run: ThisRun
     text: Annotated[
         NoteText | None,
-        Meta(description="The note.", extra={"positional": True}),
+        Meta(description="The note.", extra={"positional": True, "argument": "note"}),
     ] = None
     append: Annotated[bool, Meta(description="Add it as a further line.")] = False
     clear: Annotated[bool, Meta(description="Take your note away; logged notes stay.")] = False

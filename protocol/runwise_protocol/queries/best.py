@@ -60,6 +60,7 @@ class RankRuns(Query, frozen=True, kw_only=True, tag="best"):
     """
 
     command: ClassVar = "best"
+    tool: ClassVar = "find_best_run"
     reply: ClassVar = Ranking
     budget: ClassVar = 300
 

@@ -93,6 +93,7 @@ class Compare(Query, frozen=True, kw_only=True, tag="compare"):
     """
 
     command: ClassVar = "compare"
+    tool: ClassVar = "compare_runs"
     reply: ClassVar = Comparison
     budget: ClassVar = 400
 

@@ -93,6 +93,7 @@ class Diagnose(Query, frozen=True, kw_only=True, tag="diagnose"):
     """Diagnose a run: why it ended, its last good step, what went bad first; every point is looked at."""
 
     command: ClassVar = "diagnose"
+    tool: ClassVar = "diagnose_run"
     reply: ClassVar = Diagnosis
     budget: ClassVar = 450
 
@@ -112,6 +113,7 @@ class CheckHealth(Query, frozen=True, kw_only=True, tag="health"):
     """Say in one line what is wrong with a run, or with each of the newest 50 when none is named."""
 
     command: ClassVar = "health"
+    tool: ClassVar = "health_check"
     reply: ClassVar = HealthReport
     budget: ClassVar = 450
 

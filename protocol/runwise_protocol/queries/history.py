@@ -39,6 +39,7 @@ class History(Query, frozen=True, kw_only=True, tag="history"):
     """Show curves, sampled to what was asked; every bucket keeps its extremes, so no spike is lost."""
 
     command: ClassVar = "history"
+    tool: ClassVar = "get_history"
     reply: ClassVar = Curves
     budget: ClassVar = 400
 

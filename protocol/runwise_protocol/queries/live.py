@@ -60,6 +60,7 @@ class Live(Query, frozen=True, kw_only=True, tag="live"):
     """Show every running run: step, rate, ETA, latest and best of its main metrics, and whether it has stalled."""
 
     command: ClassVar = "live"
+    tool: ClassVar = "live_status"
     reply: ClassVar = LiveStatus
     budget: ClassVar = 300
 

@@ -63,6 +63,7 @@ class Local(Query, frozen=True, kw_only=True, tag="local"):
     """
 
     command: ClassVar = "local"
+    tool: ClassVar = "analyze_local_log"
     reply: ClassVar = LocalLog
     budget: ClassVar = 400
 
@@ -70,7 +71,7 @@ class Local(Query, frozen=True, kw_only=True, tag="local"):
         Path | None,
         Meta(
             description="Log file, mlflow.db, Trackio database, or a folder with logs; need not be in a project.",
-            extra={"positional": True},
+            extra={"positional": True, "argument": "path"},
         ),
     ] = None
     run: OneRun = None

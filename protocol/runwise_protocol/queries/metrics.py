@@ -31,6 +31,7 @@ class ListKeys(Query, frozen=True, kw_only=True, tag="keys"):
     """List the keys a run logged, with kind and count, grouped by prefix."""
 
     command: ClassVar = "keys"
+    tool: ClassVar = "list_keys"
     reply: ClassVar = KeyList
     budget: ClassVar = 300
 
@@ -49,6 +50,7 @@ class ShowStats(Query, frozen=True, kw_only=True, tag="stats"):
     """Exact statistics over every logged value: count, first, last, min and max with their steps, mean, std, best."""
 
     command: ClassVar = "stats"
+    tool: ClassVar = "get_stats"
     reply: ClassVar = StatsTable
     budget: ClassVar = 400
 

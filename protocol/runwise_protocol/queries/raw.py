@@ -34,6 +34,7 @@ class Raw(Query, frozen=True, kw_only=True, tag="raw"):
     """
 
     command: ClassVar = "raw"
+    tool: ClassVar = "get_raw"
     reply: ClassVar = RawRows
     budget: ClassVar = 600
 

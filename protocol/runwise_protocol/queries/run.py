@@ -62,6 +62,7 @@ class ShowRun(Query, frozen=True, kw_only=True, tag="run"):
     """Summarise one run: state and why, progress, every main metric with its trend, what is odd, config."""
 
     command: ClassVar = "run"
+    tool: ClassVar = "analyze_run"
     reply: ClassVar = RunSummary
     budget: ClassVar = 350
 
@@ -74,6 +75,7 @@ class Latest(Query, frozen=True, kw_only=True, tag="latest"):
     """Summarise the run that was started last."""
 
     command: ClassVar = "latest"
+    tool: ClassVar = "analyze_latest"
     reply: ClassVar = RunSummary
     budget: ClassVar = 350
 

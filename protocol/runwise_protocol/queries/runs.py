@@ -63,6 +63,7 @@ class ListRuns(Query, frozen=True, kw_only=True, tag="list"):
     """
 
     command: ClassVar = "list"
+    tool: ClassVar = "list_runs"
     reply: ClassVar = RunList
     budget: ClassVar = 300
 

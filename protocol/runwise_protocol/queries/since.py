@@ -37,7 +37,10 @@ class Change(msgspec.Struct, kw_only=True):
     from_step: int | None
     """The step then."""
     records: int
-    """Rows logged since; negative where its log was begun anew."""
+    """Rows logged since; with `anew` all of them."""
+    anew: bool
+    """Its log was begun anew: another one lies there, or less of it. What is told is of that one, not since the
+    cursor."""
     restarts: int
     """Starts of the program since."""
     metrics: dict[str, Number]
@@ -49,6 +52,10 @@ class Change(msgspec.Struct, kw_only=True):
     """The last new console lines that speak of an error; secrets in them are hidden."""
     error_lines: int
     """How many there are."""
+    trouble: str | None
+    """Why what it printed cannot be read."""
+    root: str | None
+    """The project's folder, where the news are of all projects."""
 
 
 class News(Reply, kw_only=True):
@@ -74,6 +81,7 @@ class Since(Query, frozen=True, kw_only=True, tag="since"):
     """
 
     command: ClassVar = "since"
+    tool: ClassVar = "changes_since"
     reply: ClassVar = News
     budget: ClassVar = 300
 
@@ -82,6 +90,10 @@ class Since(Query, frozen=True, kw_only=True, tag="since"):
         tuple[Word, ...],
         Meta(description="Only these runs.", max_length=50, extra={"flags": ("-r", "--run")}),
     ] = ()
+    all: Annotated[
+        bool,
+        Meta(description="Of every project that was ever asked about.", extra={"flags": ("-a", "--all")}),
+    ] = False
     wait: Annotated[
         Length | None,
         Meta(description="Where nothing is new, wait for it: 30s, 9m.", extra={"flags": ("--wait",)}),

@@ -64,6 +64,7 @@ class WaitFor(Query, frozen=True, kw_only=True, tag="wait"):
     """
 
     command: ClassVar = "wait"
+    tool: ClassVar = "wait_for"
     reply: ClassVar = Waited
     budget: ClassVar = 200
 
