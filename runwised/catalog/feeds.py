@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import msgspec
 
 from runwised import formats
-from runwised.catalog.identity import Fingerprint, Seen, identify, is_same
+from runwised.catalog.identity import Fingerprint, Seen, identify, is_same, read_piece
 from runwised.catalog.opening import open_source
 from runwised.catalog.stores import STORES, Store, StoreChangedError
 from runwised.formats.record import NO_HINTS, Batch, Format, Hints, Resume
@@ -139,16 +139,18 @@ class FileFeed:
         path, known = self._path, self.read_to
         descriptor = open_source(path)
         try:
-            if not is_same(descriptor, known):
+            piece = read_piece(descriptor, known.offset, piece_bytes)
+            if not is_same(descriptor, known, piece):
                 raise SourceChangedError(path)
-            data = os.pread(descriptor, piece_bytes, known.offset)
+            data = piece.data[known.offset - piece.start :]
             if not data:
                 return 0
             _refuse_hole(descriptor, data, known.offset)
             for batch in self._reader.feed(data):
                 fold(batch)
-            self.read_to = identify(descriptor, path, known.offset + len(data))
-            self.stamped.file = identify(descriptor, path, self._reader.resume.offset)
+            # Of the bytes that were read: they may have been written over while they were folded.
+            self.read_to = identify(descriptor, path, known.offset + len(data), piece)
+            self.stamped.file = identify(descriptor, path, self._reader.resume.offset, piece)
         except OSError as error:
             error.filename = path
             raise

@@ -69,31 +69,59 @@ def seen(found: os.stat_result) -> Seen:
     )
 
 
-def identify(descriptor: int, path: str, offset: int) -> Fingerprint:
-    """The fingerprint of an open source that was read up to `offset`. Raises OSError."""
+class Piece(NamedTuple):
+    """Bytes of a file that were read at once, from `start` on, and what a stat told just before."""
+
+    seen: Seen
+    start: int
+    data: bytes
+
+
+def read_piece(descriptor: int, offset: int, length: int) -> Piece:
+    """What lies from `offset` on, as far as the file then reached, and before it what proves that it still is the one
+    that was read up to there. Raises OSError.
+    """
     now = seen(os.fstat(descriptor))
-    head, tail = _proofs(descriptor, offset)
+    start = max(offset - PROOF_BYTES, 0)
+    stop = min(offset + length, now.size)
+    return Piece(now, start, os.pread(descriptor, max(stop - start, 0), start))
+
+
+def identify(descriptor: int, path: str, offset: int, piece: Piece | None = None) -> Fingerprint:
+    """The fingerprint of an open source that was read up to `offset`. Raises OSError.
+
+    With the `piece` that was read last it is one of those bytes, whatever has been written over them since.
+    """
+    now = piece.seen if piece is not None else seen(os.fstat(descriptor))
+    head, tail = _proofs(descriptor, offset, piece)
     return Fingerprint(path, now.device, now.inode, offset, head, tail, now.size, now.mtime_ns, now.ctime_ns)
 
 
-def is_same(descriptor: int, known: Fingerprint) -> bool:
-    """Whether an open file goes on where `known` ends.
+def is_same(descriptor: int, known: Fingerprint, piece: Piece | None = None) -> bool:
+    """Whether an open file, of which `piece` has been read, goes on where `known` ends.
 
     The device may change (network and overlay file systems number theirs anew at every mount); the inode and the
     bytes may not. A file that has its old size but new times was written to: it is another one. Raises OSError.
     """
-    now = seen(os.fstat(descriptor))
+    now = piece.seen if piece is not None else seen(os.fstat(descriptor))
     if now.inode != known.inode or now.size < known.offset or now.size < known.size:
         return False
     if now.size == known.size and now.times != (known.mtime_ns, known.ctime_ns):
         return False
-    return _proofs(descriptor, known.offset) == (known.head, known.tail)
+    return _proofs(descriptor, known.offset, piece) == (known.head, known.tail)
 
 
-def _proofs(descriptor: int, offset: int) -> tuple[bytes, bytes]:
+def _proofs(descriptor: int, offset: int, piece: Piece | None) -> tuple[bytes, bytes]:
     start = max(offset - PROOF_BYTES, 0)
-    head = os.pread(descriptor, min(PROOF_BYTES, offset), 0)
-    return _hash(head), _hash(os.pread(descriptor, offset - start, start) if start else head)
+    head = _read_at(descriptor, 0, min(PROOF_BYTES, offset), piece)
+    return _hash(head), _hash(_read_at(descriptor, start, offset - start, piece) if start else head)
+
+
+def _read_at(descriptor: int, offset: int, length: int, piece: Piece | None) -> bytes:
+    """Bytes of a file, from the piece where they are in it."""
+    if piece is not None and piece.start <= offset and offset + length <= piece.start + len(piece.data):
+        return piece.data[offset - piece.start : offset - piece.start + length]
+    return os.pread(descriptor, length, offset)
 
 
 def _hash(data: bytes) -> bytes:

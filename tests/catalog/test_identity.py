@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runwised.catalog.identity import Fingerprint, identify, is_same, look
+from runwised.catalog.identity import Fingerprint, identify, is_same, look, read_piece
 from runwised.catalog.opening import open_source
 
 DATA = os.urandom(20_000)
@@ -96,3 +96,26 @@ def test_a_look_tells_size_and_times_and_nothing_of_what_is_no_file(log: Path, t
     assert seen.times == (log.stat().st_mtime_ns, log.stat().st_ctime_ns)
     assert look(str(tmp_path)) is None
     assert look(str(tmp_path / "gone")) is None
+
+
+@pytest.mark.parametrize("offset", [0, 100, 10_000])
+def test_a_file_written_over_after_it_was_read_is_another(log: Path, offset: int) -> None:
+    with opened(log) as descriptor:
+        piece = read_piece(descriptor, offset, 5000)
+        assert piece.data[offset - piece.start :] == DATA[offset : offset + 5000]
+        before = log.stat().st_mtime_ns
+        log.write_bytes(DATA[::-1] + b"more")
+        os.utime(log, ns=(before + 10**9, before + 10**9))
+        assert is_same(descriptor, known(log, 0), read_piece(descriptor, 0, 10))
+        fingerprint = identify(descriptor, str(log), offset + 5000, piece)
+    assert not same(log, fingerprint)
+
+
+def test_a_file_that_grew_after_it_was_read_is_the_same(log: Path) -> None:
+    with opened(log) as descriptor:
+        piece = read_piece(descriptor, 10_000, 1 << 20)
+        with log.open("ab") as file:
+            file.write(b"more")
+        fingerprint = identify(descriptor, str(log), 20_000, piece)
+    assert fingerprint.size == 20_000
+    assert same(log, fingerprint)
