@@ -404,6 +404,7 @@ class Catalog:
                 await self._stir.wait()
             self._stir = anyio.Event()
             started, self._looking_since = time.perf_counter(), time.monotonic()
+            looked, is_behind = 0.0, False
             for place, holdings in list(self._projects.items()):
                 if time.monotonic() - holdings.asked_at > FORGET_SECONDS and not holdings.changes.any:
                     await self._saving.tidy(holdings.runs, at_once=True)
@@ -412,12 +413,18 @@ class Catalog:
                     continue
                 if not await self._answers(holdings):
                     continue
+                began = time.perf_counter()
                 await holdings.refresh(BACKGROUND_SECONDS, slices=1 if holdings.changes.any else SLICES)
-                while holdings.is_behind:
+                looked += time.perf_counter() - began
+                while holdings.is_behind and time.perf_counter() - started < SWEEP_SECONDS:
                     await holdings.catch_up(BACKGROUND_SECONDS)
+                is_behind = is_behind or holdings.is_behind
             self._refolder.set()
             self._looking_since = 0.0
-            rest = min((time.perf_counter() - started) * REST, SWEEP_SECONDS)
+            rest = min(looked * REST, SWEEP_SECONDS)
+            if is_behind:
+                self._stir.set()  # to be gone on with, once the other projects were looked at
+                rest = 0.0
             await anyio.sleep(rest)
 
     async def _tidy(self) -> None:
