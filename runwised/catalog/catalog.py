@@ -355,7 +355,7 @@ class Catalog:
                 await self._stir.wait()
             self._stir = anyio.Event()
             started, self._looking_since = time.perf_counter(), time.monotonic()
-            looked = 0.0
+            looked, is_behind = 0.0, False
             for place, holdings in list(self._projects.items()):
                 if time.monotonic() - holdings.asked_at > FORGET_SECONDS and not holdings.changes.any:
                     await self._saving.tidy(holdings.runs, at_once=True)
@@ -369,10 +369,11 @@ class Catalog:
                 looked += time.perf_counter() - began
                 while holdings.behind and time.perf_counter() - started < SWEEP_SECONDS:
                     await holdings.catch_up(BACKGROUND_SECONDS)
+                is_behind = is_behind or bool(holdings.behind)
             self._watching.check()
             self._looking_since = 0.0
             rest = min(looked * REST, SWEEP_SECONDS)
-            if any(holdings.behind for holdings in self._projects.values()):
+            if is_behind:
                 self._stir.set()  # to be gone on with, once the other projects were looked at
                 rest = 0.0
             await anyio.sleep(rest)

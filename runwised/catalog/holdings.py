@@ -361,7 +361,8 @@ class Holdings:
     async def _settle(self, pace: Pace, now: float, runs: Iterable[Run] | None = None) -> None:
         """Work out what these runs are doing, or all of which that is not certain."""
         unsettled = [run for run in (self._open if runs is None else runs) if not run.is_settled(now)]
-        if unsettled and self._holders.stale:
+        new_at = max((run.newest.changed_at for run in unsettled if run.current is NOT_READ), default=0.0)
+        if unsettled and (self._holders.stale or self._holders.predates(new_at)):
             await anyio.to_thread.run_sync(self._holders.look)
         for run in unsettled:
             before = run.current
