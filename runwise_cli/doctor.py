@@ -20,7 +20,8 @@ from runwise_protocol.paths import SOCKET_NAME, UnsafeFolder, check_folder, runt
 from runwise_protocol.versions import is_newer
 
 from runwise_cli.service import units
-from runwise_cli.service.manager import by_hand, running
+from runwise_cli.service.install import runs_by_itself
+from runwise_cli.service.manager import Manager, by_hand, running
 
 SECONDS = 120
 """Longest wait for the look at caches and limits."""
@@ -135,9 +136,21 @@ def _service() -> Iterator[Check]:
         state = manager.state()
         is_on = state in ("active", "loaded")
         yield Check("service manager", "ok" if is_on else "fail", f"the socket is {state}", "" if is_on else by_hand())
+        if is_on:
+            yield from _is_served(manager)
     if sys.platform == "linux" and not os.environ.get("XDG_RUNTIME_DIR") and not os.environ.get("RUNWISE_RUNTIME_DIR"):
         fix = f"export XDG_RUNTIME_DIR=/run/user/{os.getuid()}"
         yield Check("environment", "warn", "XDG_RUNTIME_DIR is not set here: the service is not found", fix)
+
+
+def _is_served(manager: Manager) -> Iterator[Check]:
+    """Whether clients reach the socket that the manager listens at."""
+    try:
+        is_other = runs_by_itself() or not Path(runtime_folder(), SOCKET_NAME).exists()
+    except RunwiseError:
+        return  # that it does not answer has been told
+    if is_other:
+        yield Check("service socket", "warn", "clients do not reach the one the service has", manager.restart_command)
 
 
 def _command() -> Iterator[Check]:

@@ -72,7 +72,7 @@ def _started(manager: Manager | None, agent: Path, *, is_changed: bool) -> Itera
         yield f"no service manager runs for you here: it starts at the next login, or after\n  {by_hand()}\n"
         return
     _prepare_runtime_folder()
-    if _runs_by_itself():
+    if runs_by_itself():
         yield daemon.stop()[0] + ": it had been started by a question\n"
     yield manager.start(agent, is_changed=is_changed) + "\n"
 
@@ -99,8 +99,8 @@ def _prepare_runtime_folder() -> None:
         raise RunwiseError(Kind.UNREACHABLE, f"{runtime_folder()}: {error.strerror}") from error
 
 
-def _runs_by_itself() -> bool:
-    """Whether a daemon runs that no service manager started."""
+def runs_by_itself() -> bool:
+    """Whether a daemon runs that was handed no socket. Raises RunwiseError."""
     try:
         with Client.connect(start=False) as client:
             return not client.control("status").get("handed_over", False)

@@ -32,6 +32,10 @@ class Manager(Protocol):
     def state(self) -> str:
         """What it says of the socket, in a word or two."""
 
+    @property
+    def restart_command(self) -> str:
+        """What to type to have it listen anew."""
+
 
 class Systemd:
     """The user manager of systemd."""
@@ -60,6 +64,11 @@ class Systemd:
         """As `Manager`."""
         return _try("systemctl", "--user", "is-active", SOCKET).stdout.strip() or "unknown"
 
+    @property
+    def restart_command(self) -> str:
+        """As `Manager`."""
+        return f"runwise daemon stop; systemctl --user restart {SOCKET}"
+
 
 class Launchd:
     """launchd's domain of the user who is logged in."""
@@ -87,6 +96,11 @@ class Launchd:
     def state(self) -> str:
         """As `Manager`."""
         return "loaded" if self._is_loaded else "not loaded"
+
+    @property
+    def restart_command(self) -> str:
+        """As `Manager`."""
+        return f"runwise daemon stop; launchctl bootout {self._domain}/{LABEL}; {by_hand()}"
 
     @property
     def _is_loaded(self) -> bool:

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,15 +19,15 @@ from anyio.abc import TaskStatus
 from runwised.catalog.annotations import NotKept, Overlay
 from runwised.catalog.attention import Attention
 from runwised.catalog.changes import Follower
-from runwised.catalog.disks import Disks, DiskSilent, stat_all
+from runwised.catalog.disks import Disks, DiskSilent
 from runwised.catalog.everything import Everything, KnownProjects, is_found_alone
 from runwised.catalog.growth import INLINE_BYTES, NEW_SHARE, Growth
 from runwised.catalog.holdings import SWEEP_SECONDS, Holdings
 from runwised.catalog.ledger import Ledger
 from runwised.catalog.mounts import Mounts
-from runwised.catalog.named import NoLog, locate_named
+from runwised.catalog.named import locate_named
 from runwised.catalog.pace import Pace
-from runwised.catalog.place import NoProject, Place, Settings, Settled, locate
+from runwised.catalog.place import Place, Settings, Settled, locate
 from runwised.catalog.processes import Holders
 from runwised.catalog.project import Project
 from runwised.catalog.pruning import LIMITS, Limits
@@ -98,7 +97,7 @@ class Catalog:
         self._saving = Saving(self._growth)
         self._upkeep = Upkeep(self._projects, self._growth, self._saving, limits)
         self._disks = Disks(self._mounts)
-        self._attention = Attention(self._projects.values, self._mounts, self._answers)
+        self._attention = Attention(self._projects.values, self._mounts, self._disks.answers)
         self._watching = Watching(self._projects, self._mounts, self._attention, self._look_again)
         self._ledger = Ledger(state / LEDGER if state else None)
         self._stir = anyio.Event()
@@ -120,7 +119,7 @@ class Catalog:
 
     async def view(self, cwd: str, environ: Mapping[str, str]) -> Project:
         """The project a question from `cwd` is about, as it is now. Raises NoProject and DiskSilent."""
-        await self._ask_disks(cwd, environ)
+        await self._disks.ask_around(cwd, environ, self._settings)
         settled = locate(cwd, environ, self._settings)
         is_new = settled.place not in self._projects
         project = await self._look(settled)
@@ -130,7 +129,7 @@ class Catalog:
 
     async def root(self, cwd: str, environ: Mapping[str, str]) -> str:
         """Root of the project a question from `cwd` is about. Raises NoProject and DiskSilent."""
-        await self._ask_disks(cwd, environ)
+        await self._disks.ask_around(cwd, environ, self._settings)
         return locate(cwd, environ, self._settings).place.root
 
     async def recent(self) -> list[str]:
@@ -142,8 +141,7 @@ class Catalog:
 
     async def view_of(self, path: str, cwd: str) -> Project:
         """What is at a path, absolute or from `cwd`, and nothing else, as it is now. Raises NoLog and DiskSilent."""
-        named = os.path.join(cwd, os.path.expanduser(path))
-        await self._disks.ask([named], partial(_quietly, locate_named, path, cwd, self._settings))
+        await self._disks.ask_at(path, cwd, self._settings)
         return await self._look(locate_named(path, cwd, self._settings))
 
     async def find(self, name: str, cwd: str) -> str:
@@ -157,7 +155,7 @@ class Catalog:
         """Every project that was ever asked about, as far as a first look at one may take; new ones go first."""
         settled, silent = await self._known.places(self._settings, VIEW_SECONDS)
         known = [(found, self._hold(found)) for found in settled]
-        held = [(found, holdings) for found, holdings in known if await self._answers(holdings)]
+        held = [(found, holdings) for found, holdings in known if await self._disks.answers(holdings)]
         held.sort(key=lambda pair: pair[1].was_looked_at)
         rest = deque(enumerate(held))
         looked = await self._look_at_all(rest, time.monotonic() + VIEW_SECONDS)
@@ -201,26 +199,13 @@ class Catalog:
     async def _look(self, settled: Settled, seconds: float = VIEW_SECONDS, share: float = NEW_SHARE) -> Project:
         holdings = self._hold(settled)
         running = holdings.running
-        await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
+        await self._disks.ask_for(holdings)
         await holdings.refresh(min(AGAIN_SECONDS, seconds) if holdings.runs else seconds, share)
         if holdings.running != running:
             self._watching.check()
         if holdings.behind:
             self._stir.set()
         return holdings.project()
-
-    async def _ask_disks(self, cwd: str, environ: Mapping[str, str]) -> None:
-        """Raises DiskSilent where looking for the project would hang."""
-        named = [path for value in environ.values() for path in value.split(os.pathsep)]
-        await self._disks.ask([cwd, *named], partial(_quietly, locate, cwd, environ, self._settings))
-
-    async def _answers(self, holdings: Holdings) -> bool:
-        """Whether a project can be looked at without hanging."""
-        try:
-            await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
-        except DiskSilent:
-            return False
-        return True
 
     def _hold(self, settled: Settled) -> Holdings:
         """The runs of a place, from now on known; they are looked at in the background, if not before."""
@@ -256,7 +241,7 @@ class Catalog:
                     break
                 for run in missing:
                     await self._index(run)
-                await self._disks.ask(holdings.paths, partial(stat_all, holdings.paths))
+                await self._disks.ask_for(holdings)
                 await holdings.refresh(AGAIN_SECONDS)
         return holdings.project()._replace(named=project.named)
 
@@ -370,30 +355,25 @@ class Catalog:
                 await self._stir.wait()
             self._stir = anyio.Event()
             started, self._looking_since = time.perf_counter(), time.monotonic()
-            looked = 0.0
+            looked, is_behind = 0.0, False
             for place, holdings in list(self._projects.items()):
                 if time.monotonic() - holdings.asked_at > FORGET_SECONDS and not holdings.changes.any:
                     await self._saving.tidy(holdings.runs, at_once=True)
                     await holdings.pack(PACK_SECONDS)
                     self._projects.pop(place)
                     continue
-                if not await self._answers(holdings):
+                if not await self._disks.answers(holdings):
                     continue
                 began = time.perf_counter()
                 await holdings.refresh(BACKGROUND_SECONDS, slices=1 if holdings.changes.any else SLICES)
                 looked += time.perf_counter() - began
                 while holdings.behind and time.perf_counter() - started < SWEEP_SECONDS:
                     await holdings.catch_up(BACKGROUND_SECONDS)
+                is_behind = is_behind or bool(holdings.behind)
             self._watching.check()
             self._looking_since = 0.0
             rest = min(looked * REST, SWEEP_SECONDS)
-            if any(holdings.behind for holdings in self._projects.values()):
+            if is_behind:
                 self._stir.set()  # to be gone on with, once the other projects were looked at
                 rest = 0.0
             await anyio.sleep(rest)
-
-
-def _quietly(locating: Callable[..., object], *words: object) -> None:
-    """Look where a project would be looked for; whether there is one is found out afterwards."""
-    with suppress(NoProject, NoLog):
-        locating(*words)

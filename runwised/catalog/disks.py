@@ -9,14 +9,22 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import islice
 
 import anyio
 import anyio.to_thread
 
+from runwised.catalog.holdings import Holdings
 from runwised.catalog.mounts import Mounts
+from runwised.catalog.named import NoLog, locate_named
+from runwised.catalog.place import NoProject, Settings, locate
 
 PATIENCE_SECONDS = 2.0
+MOST_LOGS = 64
+"""Runs whose logs are looked at first."""
 
 
 class DiskSilent(Exception):  # noqa: N818 - a finding, worded as one
@@ -43,7 +51,33 @@ class Disks:
         silent = [(point, now - since) for point, since in list(self._hanging.items())]
         return [str(DiskSilent(point, waited)) for point, waited in silent if waited >= PATIENCE_SECONDS]
 
-    async def ask(self, paths: Iterable[str], look: Callable[[], object]) -> None:
+    async def ask_for(self, holdings: Holdings) -> None:
+        """Before a project is looked at. Raises DiskSilent."""
+        place = holdings.place
+        runs = islice(holdings.alive(), MOST_LOGS)
+        logs = [part.found.path for run in runs for part in run.parts if part.found.path]
+        paths = [*([] if place.only else [place.root]), *place.wandb_dirs, *place.logs_dirs, *logs]
+        await self._ask(paths, partial(_stat_all, paths))
+
+    async def answers(self, holdings: Holdings) -> bool:
+        """Whether a project can be looked at without hanging."""
+        try:
+            await self.ask_for(holdings)
+        except DiskSilent:
+            return False
+        return True
+
+    async def ask_around(self, cwd: str, environ: Mapping[str, str], settings: Settings) -> None:
+        """Before the project is looked for that a question is about. Raises DiskSilent."""
+        named = [path for value in environ.values() for path in value.split(os.pathsep)]
+        await self._ask([cwd, *named], partial(_quietly, locate, cwd, environ, settings))
+
+    async def ask_at(self, path: str, cwd: str, settings: Settings) -> None:
+        """Before what a question names is looked at. Raises DiskSilent."""
+        named = os.path.join(cwd, os.path.expanduser(path))
+        await self._ask([named], partial(_quietly, locate_named, path, cwd, settings))
+
+    async def _ask(self, paths: Iterable[str], look: Callable[[], object]) -> None:
         """Have a thread take a look first that may hang; `paths` say where. Raises DiskSilent when it does.
 
         Costs nothing where all the paths lie on disks of this machine. One that hangs is not asked again before it
@@ -75,7 +109,12 @@ class Disks:
                 self._hanging.pop(point, None)
 
 
-def stat_all(paths: Sequence[str]) -> None:
-    """Look at each path; what is not there is none of our concern."""
+def _stat_all(paths: Sequence[str]) -> None:
     for path in paths:
         os.path.exists(path)
+
+
+def _quietly(locating: Callable[..., object], *words: object) -> None:
+    """Look where a project would be looked for; whether there is one is found out afterwards."""
+    with suppress(NoProject, NoLog):
+        locating(*words)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import anyio
 import anyio.to_thread
@@ -17,7 +15,7 @@ from runwised.catalog.grouping import group, label, may_be_several, order_of, pa
 from runwised.catalog.growth import NEW_SHARE, Growth
 from runwised.catalog.ledger import Ledger
 from runwised.catalog.loose import Looked
-from runwised.catalog.pace import Pace
+from runwised.catalog.pace import Pace, alone
 from runwised.catalog.place import Place, Settled
 from runwised.catalog.processes import Holders, lives
 from runwised.catalog.project import Project
@@ -39,8 +37,6 @@ AT_ONCE = 4
 MOST_NOTES = 3
 WORDS_SECONDS = 60.0
 """How long after a program last printed what it prints is looked for, even if its run is over by then."""
-MOST_PROBED = 64
-"""Runs whose logs are among `Holdings.paths`."""
 REST = 20
 """Looking for new runs rests this many times as long as it took."""
 
@@ -111,13 +107,6 @@ class Holdings:
         """The runs of which something may still change though their files do not: above all those that go on."""
         return list(self._open)
 
-    @property
-    def paths(self) -> list[str]:
-        """Where it lies, and the logs that are most likely to be looked at."""
-        place = self.place
-        logs = [part.found.path for run in islice(self._open, MOST_PROBED) for part in run.parts if part.found.path]
-        return [*([] if place.only else [place.root]), *place.wandb_dirs, *place.logs_dirs, *logs]
-
     def project(self) -> Project:
         """The runs as they are, for one question."""
         self.overlay.refresh(len(self.runs), self.origins)
@@ -177,13 +166,6 @@ class Holdings:
             notes.append(self._growth.store.note)
         return notes
 
-    @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
-        """Nobody else looks meanwhile, and whoever asked may go away without leaving half of what was found."""
-        async with self._lock:
-            with anyio.CancelScope(shield=True):
-                yield
-
     async def refresh(self, seconds: float, share: float = NEW_SHARE, *, slices: int = 1) -> None:
         """Look at every log, and read what is new, as far as the time allows: a whole log only in this share of it.
 
@@ -191,7 +173,7 @@ class Holdings:
         in so many of the runs that are over is looked at, the others in the next calls.
         """
         came = time.monotonic()
-        async with self._alone():
+        async with alone(self._lock):
             if self._refreshed_from > came and not self._due:
                 return
             began, now = time.monotonic(), self._clock()
@@ -204,7 +186,7 @@ class Holdings:
 
     async def catch_up(self, seconds: float) -> None:
         """Read on where the last look stopped, without another one; what runs are doing is worked out at the end."""
-        async with self._alone():
+        async with alone(self._lock):
             await self._bring_up(Pace(seconds), 1.0)
             if not self._due:
                 await self._settle(Pace(seconds), self._clock())
@@ -214,7 +196,7 @@ class Holdings:
         began = time.monotonic()
         if began < self._admits_at:
             return
-        async with self._alone():
+        async with alone(self._lock):
             began = time.monotonic()
             found = self._discovery.look(deep=False)
             self._admits_at = time.monotonic() + REST * (time.monotonic() - began)
@@ -228,7 +210,7 @@ class Holdings:
 
     async def attend(self, runs: Sequence[Run], seconds: float) -> None:
         """Look at these runs alone, and read what is new of them, as far as the time allows."""
-        async with self._alone():
+        async with alone(self._lock):
             now = self._clock()
             kept = [run for run in runs if run in self.runs]
             self._hear(kept)
@@ -379,7 +361,8 @@ class Holdings:
     async def _settle(self, pace: Pace, now: float, runs: Iterable[Run] | None = None) -> None:
         """Work out what these runs are doing, or all of which that is not certain."""
         unsettled = [run for run in (self._open if runs is None else runs) if not run.is_settled(now)]
-        if unsettled and self._holders.stale:
+        new_at = max((run.newest.changed_at for run in unsettled if run.current is NOT_READ), default=0.0)
+        if unsettled and (self._holders.stale or self._holders.predates(new_at)):
             await anyio.to_thread.run_sync(self._holders.look)
         for run in unsettled:
             before = run.current

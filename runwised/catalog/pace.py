@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import anyio
 from anyio.lowlevel import checkpoint
 
 SLICE_SECONDS = 0.005
@@ -25,3 +28,11 @@ class Pace:
         if time.perf_counter() - self._slice >= SLICE_SECONDS:
             await checkpoint()
             self._slice = time.perf_counter()
+
+
+@asynccontextmanager
+async def alone(lock: anyio.Lock) -> AsyncIterator[None]:
+    """Nobody else looks meanwhile; who asked may go away, but not before what was begun is whole."""
+    async with lock:
+        with anyio.CancelScope(shield=True):
+            yield

@@ -66,11 +66,17 @@ def can_see_files(pid: int) -> bool:
 
 
 class Holders:
-    """Who holds logs open, by (device, inode). All processes are gone through at most once a second."""
+    """Who holds logs open, by (device, inode). Processes are gone through once a second at most, and for new logs."""
 
     def __init__(self) -> None:
         self._held: dict[tuple[int, int], int] = {}
         self._looked_at = -ANSWER_SECONDS
+        self._began_at = 0.0
+        """When the last look began, epoch seconds."""
+
+    def predates(self, written_at: float) -> bool:
+        """Whether the last look was before a log was written: who holds one that is new may not be known yet."""
+        return self._began_at < written_at
 
     @property
     def stale(self) -> bool:
@@ -79,6 +85,7 @@ class Holders:
 
     def look(self) -> None:
         """Go through all processes."""
+        self._began_at = time.time()
         self._held = dict(_held())
         self._looked_at = time.monotonic()
 

@@ -140,6 +140,22 @@ async def test_a_writer_that_is_killed_leaves_a_crashed_run(
     assert run.condition.state == "crashed"
 
 
+async def test_who_writes_a_log_that_has_just_come_is_known_though_the_processes_were_gone_through_before(
+    add_run: Callable[..., Path], tmp_path: Path, writer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runwised.catalog.processes.ANSWER_SECONDS", 1000.0)
+    catalog = Catalog(None)
+    catalog._holders.look()
+    log = add_run("0.31.0-running")
+    source = log.rename(tmp_path / "source")
+    held = writer(log, source, source.stat().st_size)
+    (run,) = (await catalog.view(str(tmp_path / "proj"), {})).runs
+    assert run.condition.proof == f"pid {held.pid} is writing"
+    held.kill()
+    (run,) = (await catalog.view(str(tmp_path / "proj"), {})).runs
+    assert (run.condition.state, run.condition.proof) == ("crashed", f"pid {held.pid} is gone")
+
+
 async def test_a_copied_folder_does_not_run_and_a_log_fresher_than_its_folder_does(
     add_run: Callable[..., Path], tmp_path: Path, age: Callable[[Path, float], None]
 ) -> None:

@@ -186,6 +186,24 @@ def test_one_that_is_killed_or_hangs_is_started_again(session: Session) -> None:
     assert kept == [".config/systemd/user/runwised.service.d/mine.conf"]
 
 
+def test_a_socket_that_was_removed_is_told_of_and_made_anew(session: Session) -> None:
+    user = session.user
+    user.run("daemon", "install")
+    assert user.run("list", cwd=DEMO).returncode == 0
+    assert "service socket" not in user.run("doctor").stdout
+    (user.session / "runwised" / "runwised.sock").unlink()
+    session.until(lambda: session.state("runwised.service", "ActiveState") == "inactive")
+    fix = "runwise daemon stop; systemctl --user restart runwised.socket"
+    for _ in ("no daemon", "one that a question started"):
+        expected = f"warn service socket: clients do not reach the one the service has\n     fix: {fix}\n"
+        assert expected in user.run("doctor").stdout
+        assert user.run("list", cwd=DEMO).returncode == 0
+    assert user.shell("sh", "-c", fix.replace("runwise ", f"{sys.executable} -m runwise_cli ", 1)).returncode == 0
+    assert user.run("list", cwd=DEMO).returncode == 0
+    assert session.state("runwised.service", "MainPID") == str(pid_of(user))
+    assert "service socket" not in user.run("doctor").stdout
+
+
 def test_reload_is_heard_and_answered(session: Session) -> None:
     user = session.user
     user.run("daemon", "install")

@@ -243,7 +243,7 @@ def test_for_long_nothing_grows_and_nothing_is_lost(soak: Soak) -> None:
     soak.trouble()
     soak.run(SECONDS)
     figures = soak.report()
-    print(json.dumps(figures))
+    print(json.dumps(figures), flush=True)
     for asker in soak.bad:
         asker.close()
     for some in (soak.told.active, soak.dice.sample(list(soak.told.rows), COMPARED)):
