@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from weakref import WeakSet
 
 import anyio
 import anyio.to_thread
@@ -30,6 +31,8 @@ NEW_SHARE = 0.25
 """Share of a question's time that goes into reading logs never seen; the rest is for probes."""
 PIECE_SECONDS = 0.01
 LEAST_PIECE_BYTES = 32 << 10
+MOST_WARM = 256
+"""Of indexes in memory; beyond, new ones wait as bytes until they are saved: they are read faster than disks sync."""
 MOST_FAILURES = 3
 KEPT_BYTES = 128 << 20
 """What sidecars that cannot be saved may take in memory: beyond, runs are indexed when they are asked for."""
@@ -41,6 +44,7 @@ class Growth:
     def __init__(self, cache: Path | None, workers: int, inline_bytes: int, owe: Callable[[Run], None]) -> None:
         self.store = Store(cache)
         self.awake = Awake()
+        self._warm: WeakSet[Warm] = WeakSet()
         self.ingest = Ingest(workers, self.sidecar_path, self._finish)
         self.read_bytes = 0
         """Bytes of sources read, here and by workers."""
@@ -141,8 +145,13 @@ class Growth:
             run.fail(f"{run.newest.path}: cannot be indexed: {error!r}")
             return False
         self.read_bytes += read
+        is_new = slot.warm is None and not warm.is_thawed
         slot.put_warm(warm)
         run.learn(warm.stamped)
+        self._warm.add(warm)
+        if is_new and len(self._warm) > MOST_WARM:
+            slot.put_file(self.store.keep(warm.parts()), is_same=True)
+            self.awake.rest(slot)
         return True
 
     def _goes_on(self, run: Run, error: OSError) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+import anyio
 import anyio.to_thread
 
 from runwised.catalog.growth import KEPT_BYTES, Growth
@@ -13,6 +14,8 @@ from runwised.index.sidecar import SidecarDamaged, SidecarVersion
 
 WARM_BYTES = 48 << 20
 """What all indexes in memory may take together, about."""
+ABREAST = 8
+"""Runs saved at once: most of it is waiting for the disk."""
 PAUSE_SECONDS = 30.0
 BYTES_A_SECOND = 1 << 20
 """A live run's sidecar is written again after `PAUSE_SECONDS`, and not faster than this on the whole."""
@@ -27,19 +30,24 @@ class Saving:
     async def tidy(self, runs: Iterable[Run], *, at_once: bool = False) -> bool:
         """Save what is due, and take from memory what is too much there. Whether anything was there."""
         known = sorted((run for run in runs if _is_at_work(run)), key=lambda run: run.slot.asked_at)
-        for run in known:
-            over = run.current.state != "running"
-            if run.slot.warm is not None and not run.slot.is_saved and (at_once or over or self._is_due(run)):
-                await self._save(run)
-            if over and run.slot.warm is not None:
-                self._unload(run)
-                self._growth.awake.rest(run.slot)
-            await self._save_kept(run)
-            if over or at_once:
-                await self._save_note(run)
+        for start in range(0, len(known), ABREAST):
+            async with anyio.create_task_group() as tasks:
+                for run in known[start : start + ABREAST]:
+                    tasks.start_soon(self._tidy, run, at_once)
         await self._bound_warm(known)
         self._bound_kept(known)
         return bool(known)
+
+    async def _tidy(self, run: Run, at_once: bool) -> None:
+        over = run.current.state != "running"
+        if run.slot.warm is not None and not run.slot.is_saved and (at_once or over or self._is_due(run)):
+            await self._save(run)
+        if over and run.slot.warm is not None:
+            self._unload(run)
+            self._growth.awake.rest(run.slot)
+        await self._save_kept(run)
+        if over or at_once:
+            await self._save_note(run)
 
     def rescue(self, runs: Iterable[Run]) -> None:
         """Save what is due while nothing else can be done any more, but for runs that are just being worked on."""
@@ -47,6 +55,8 @@ class Saving:
             slot, path = run.slot, self._growth.sidecar_path(run)
             if slot.warm is not None and not slot.is_saved and path and not slot.lock.statistics().locked:
                 self._growth.store.write(path, slot.warm.parts())
+            elif slot.kept is not None and path:
+                self._growth.store.write(path, [slot.kept.data])
 
     async def _bound_warm(self, runs: Iterable[Run]) -> None:
         total = sum(run.slot.warm.index.nbytes for run in runs if run.slot.warm is not None)
@@ -82,13 +92,14 @@ class Saving:
         return slot.is_saved
 
     async def _save_kept(self, run: Run) -> None:
-        """The cache can be written again: put there what was kept in memory."""
+        """Put into the cache what waits in memory: it could not be written, or not so fast."""
         kept = run.slot.kept
         path = self._growth.sidecar_path(run) if kept is not None else None
         if kept is None or not path or not await anyio.to_thread.run_sync(self._growth.store.write, path, [kept.data]):
             return
         if run.slot.kept is kept:
             self._replace(run, path)
+            self._growth.awake.rest(run.slot)
 
     async def _save_note(self, run: Run) -> None:
         if not run.slot.has_news:

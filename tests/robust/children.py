@@ -21,7 +21,7 @@ from runwised.catalog import store as stores
 from tests.robust.victims import VICTIMS, Victim
 
 PATIENCE = 30
-CALLS = ("open", "write", "fsync", "close", "rename", "unlink", "mkdir", "ftruncate")
+CALLS = ("open", "write", "pwrite", "fsync", "close", "rename", "unlink", "mkdir", "ftruncate")
 """What the file system is changed with, in `os`; the others in `SYSTEM_CALLS` serve them."""
 SYSTEM_CALLS = (
     "openat,write,pwrite64,fsync,fdatasync,close,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,ftruncate,"
@@ -55,8 +55,8 @@ def befall(plan: Plan) -> Callable[[], int]:
                 if not plan.error:
                     os.kill(os.getpid(), signal.SIGKILL)
                 raise OSError(plan.error, os.strerror(plan.error))
-            if plan.short and call.__name__ == "write":
-                return call(args[0], memoryview(args[1])[: plan.short])
+            if plan.short and call.__name__ in ("write", "pwrite"):
+                return call(args[0], memoryview(args[1])[: plan.short], *args[2:])
             return call(*args, **options)
 
         return counted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
 import tempfile
 from collections import Counter
@@ -25,6 +26,7 @@ from tests.robust.real_daemon import RealDaemon, cold, questions, until
 ROWS = 200
 ROOM = 32 << 20
 """Bytes that the daemon may hold for good of all it was told."""
+QUIET_SECONDS = 0.02
 SILENT_SECONDS = 0.2
 """Who has heard nothing for so long goes away; some questions wait for what never comes."""
 TOLD = settings(
@@ -138,11 +140,18 @@ def tell(daemon: RealDaemon, data: bytes, cuts: int, told: Counter[int]) -> None
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
             for at in range(0, len(data), size):
                 peer.sendall(data[at : at + size])
-            peer.shutdown(socket.SHUT_WR)
-            while piece := peer.recv(1 << 16):
+            while piece := _next(peer):
                 for kind, payload in heard.feed(piece):
                     told[kind] += 1
                     check(kind, payload)
+
+
+def _next(peer: socket.socket) -> bytes:
+    """The next of what comes. Who closes the sending side has left, so that waits until nothing comes any more."""
+    if not select.select([peer], [], [], QUIET_SECONDS)[0]:
+        with contextlib.suppress(OSError):  # it has closed its side
+            peer.shutdown(socket.SHUT_WR)
+    return peer.recv(1 << 16)
 
 
 def check(kind: int, payload: bytes) -> None:

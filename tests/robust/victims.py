@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ from runwised.catalog.catalog import Catalog
 from runwised.catalog.everything import KnownProjects
 from runwised.catalog.feeds import Log
 from runwised.catalog.ledger import Ledger
+from runwised.catalog.manifest import FRAME, MAGIC, Manifest
 from runwised.catalog.memory import note_path
 from runwised.catalog.run import Run
 from runwised.catalog.store import Store
@@ -81,7 +83,7 @@ class Victim:
     def check_strays(self, *expected: str) -> None:
         """After the next start nothing is left of what was begun, and nothing is missing."""
         asyncio.run(_started_and_ended(self.cache, self.state))
-        left = [name for name in self.files() if not name.endswith(("/lock", "/ledger"))]
+        left = [name for name in self.files() if not name.endswith(("/lock", "/ledger", ".rwm"))]
         assert left == sorted(expected), left
 
 
@@ -181,7 +183,49 @@ class Note(Sidecar):
             assert outcome.said["done"] == (not outcome.said["note"])
             assert not outcome.said["done"] or now.startswith(b"new")
             assert not self.temporaries()
-        self.check_strays(*(str(path.relative_to(self.home)) for path in self.cache.rglob("*.rw?")))
+        self.check_strays(*(str(path.relative_to(self.home)) for path in self.cache.rglob("*.rw[nx]")))
+
+
+class Resting(Victim):
+    """The manifest, to which a run is added that is over now; its end is torn from another time."""
+
+    name = "manifest"
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.root, self.whole = self.home / "proj", self.home / "whole"
+
+    def prepare(self) -> None:
+        for number in range(2):
+            log = self.root / f"logs/run{number}/metrics.jsonl"
+            log.parent.mkdir(parents=True)
+            log.write_bytes(_rows(number, 100))
+            os.utime(log, (1e9, 1e9))
+        asyncio.run(_indexed(self.root, self.cache))
+        data, self.path = self.manifest.read_bytes(), str(self.manifest)  # children look for nothing
+        self.whole.write_bytes(data)
+        entry, head, _ = FRAME.unpack_from(data, len(MAGIC))
+        self.manifest.write_bytes(data[: len(MAGIC) + FRAME.size + entry + head + 9])
+
+    @property
+    def manifest(self) -> Path:
+        return next(self.cache.rglob("*.rwm"))
+
+    def act(self) -> dict[str, Any]:
+        manifest, added = Manifest(self.path), list(Manifest(str(self.whole)).load())[1:]
+        known = sum(1 for _ in manifest.load())  # none where it cannot be read: it is a cache
+        try:
+            manifest.add([(rested, head.read() if head else b"") for rested, head in added])
+        except OSError as error:
+            return {"done": False, "note": str(error)}
+        return {"done": known == 1 and bool(added), "note": ""}
+
+    def check(self, outcome: Outcome) -> None:
+        known = [rested for rested, _ in Manifest(str(self.manifest)).load()]
+        assert len(known) in (1, 2)
+        assert not (outcome.said and outcome.said["done"]) or len(known) == 2
+        assert asyncio.run(_indexed(self.root, self.cache)) == asyncio.run(_indexed(self.root, None))
+        self.check_strays(*(str(path.relative_to(self.home)) for path in self.cache.rglob("*.rwx")))
 
 
 class Words(Victim):
@@ -321,7 +365,9 @@ class ShortCursors(Cursors):
     most_bytes = 600
 
 
-VICTIMS = {kind.name: kind for kind in (Sidecar, Worker, Note, Words, DamagedWords, Projects, Cursors, ShortCursors)}
+VICTIMS = {
+    kind.name: kind for kind in (Sidecar, Worker, Note, Resting, Words, DamagedWords, Projects, Cursors, ShortCursors)
+}
 
 
 def _rows(first: int, last: int) -> bytes:
