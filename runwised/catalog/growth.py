@@ -168,8 +168,7 @@ class Growth:
     def _path(self, run: Run) -> str:
         """Where a run's sidecar is; from then on the run knows, and with it where its note is."""
         if not run.slot.place:
-            first = run.parts[0].found
-            run.slot.place = self.store.path(first.folder, first.run_id)
+            run.slot.place = self.store.path_of(run.parts[0].found)
         return run.slot.place
 
     async def _restore(self, run: Run) -> None:
