@@ -320,10 +320,13 @@ class Holdings:
 
     def _put_to_rest(self) -> None:
         """Runs that are as the manifest has them need not be looked into."""
-        for run in [run for run in self._due if self._resting.put_to_rest(run)]:
+        rested = [run for run in self._due if self._resting.put_to_rest(run)]
+        for run in rested:
             del self._due[run]
             self._growth.restored += 1
         self._resting.forget()
+        if any(run.links for run in rested):
+            self._regroup()
 
     async def pack(self, seconds: float) -> None:
         """Put runs that are over since into the manifest."""

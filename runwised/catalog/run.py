@@ -88,6 +88,8 @@ class Run(PrintingRun):
         sources, logs = list(self.slot.stamped), self.slot.logs
         if len(sources) != len(self.parts) or file.signature is None:
             return None
+        if self._is_wandb and not self.slot.ask(self.has_rows):
+            return None  # what stands in for its log may come yet
         hints = [log.hints for log in logs]
         return Rested(
             file.path,
