@@ -160,12 +160,14 @@ class IndexSlot:
         self._put(warm, None, None)
         self.is_saved = False
 
-    def put_file(self, file: SidecarFile | MemoryFile, *, is_same: bool = False) -> None:
+    def put_file(
+        self, file: SidecarFile | MemoryFile, sidecar: Sidecar | None = None, *, is_same: bool = False
+    ) -> None:
         """The index is what this file holds, read when it is asked; `is_same`: as it is in memory.
 
-        Raises SidecarDamaged and SidecarVersion.
+        `sidecar`: the file, where it was opened already. Raises SidecarDamaged and SidecarVersion.
         """
-        sidecar = Sidecar(file.read_at, file.size)
+        sidecar = sidecar or Sidecar(file.read_at, file.size)
         stamp = stamp_of(sidecar)
         if stamp.hints != [log.hints for log in self.logs[: len(stamp.hints)]]:
             raise SidecarDamaged("made by other settings")

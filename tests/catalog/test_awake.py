@@ -1,0 +1,44 @@
+"""What runs at rest hold: within a bound, given back on the daemon's own thread, and nothing lost with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runwised.catalog.awake import MOST_BYTES
+from runwised.catalog.catalog import Catalog
+
+pytestmark = pytest.mark.anyio
+
+
+class Heavy:
+    """Somebody who holds all that may be held, and notes on which thread it gave that back."""
+
+    weight = MOST_BYTES
+    asked_at = 0.0
+
+    def __init__(self) -> None:
+        self.rested_on: list[int] = []
+
+    def rest(self) -> None:
+        self.rested_on.append(threading.get_ident())
+
+
+async def test_a_sidecar_found_on_a_thread_has_nobody_give_something_back_there(
+    add_run: Callable[..., Path], ask: Any, tmp_path: Path
+) -> None:
+    log = add_run("0.31.0-finished")
+    catalog = Catalog(tmp_path / "cache")
+    await ask(catalog, log.parents[2])
+    await catalog.close()
+    (manifest,) = (tmp_path / "cache").rglob("*.rwm")
+    manifest.unlink()
+    catalog, heavy = Catalog(tmp_path / "cache"), Heavy()
+    catalog._growth.awake.woke(heavy)
+    await ask(catalog, log.parents[2])
+    assert catalog.status()["restored"] == 1
+    assert heavy.rested_on == [threading.get_ident()]
