@@ -42,3 +42,27 @@ async def test_a_sidecar_found_on_a_thread_has_nobody_give_something_back_there(
     await ask(catalog, log.parents[2])
     assert catalog.status()["restored"] == 1
     assert heavy.rested_on == [threading.get_ident()]
+
+
+async def test_what_is_read_of_many_runs_is_given_back_while_others_are_read(
+    add_run: Callable[..., Path], ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for fixture in ("0.31.0-finished", "0.28.2-failed", "0.19.11-finished", "0.21.4-resumed"):
+        add_run(fixture)
+    catalog = Catalog(tmp_path / "cache")
+    await ask(catalog, tmp_path / "proj")
+    await catalog.close()
+    catalog = Catalog(tmp_path / "cache")
+    runs = (await catalog.view(str(tmp_path / "proj"), {})).runs
+    most = 0
+    for run in runs:
+        for name in run.history.names:
+            run.history.series(name)
+        most = max(most, run.slot.weight)
+    catalog._growth.awake.tidy(unasked=0)
+    monkeypatch.setattr("runwised.catalog.awake.MOST_BYTES", most)
+    for _ in range(2):
+        for run in runs:
+            for name in run.history.names:
+                run.history.series(name)
+            assert sum(each.slot.weight for each in runs if each.slot._sidecar is not None) <= most
