@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -66,3 +67,26 @@ async def test_what_is_read_of_many_runs_is_given_back_while_others_are_read(
             for name in run.history.names:
                 run.history.series(name)
             assert sum(each.slot.weight for each in runs if each.slot._sidecar is not None) <= most
+
+
+async def test_what_is_kept_while_an_older_note_is_being_saved_is_saved_next(
+    add_run: Callable[..., Path], ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = add_run("0.31.0-finished")
+    catalog = Catalog(tmp_path / "cache")
+    (run,) = (await ask(catalog, log.parents[2])).runs
+    await catalog._saving.tidy([run], at_once=True)
+    run.memory.note = b"first"
+    real = os.rename
+
+    def meanwhile(*paths: str) -> None:
+        monkeypatch.setattr(os, "rename", real)
+        run.memory.note = b"second"
+        real(*paths)
+
+    monkeypatch.setattr(os, "rename", meanwhile)
+    await catalog._saving.tidy([run])
+    assert Path(run.memory.path).read_bytes() == b"first"
+    await catalog._saving.tidy([run])
+    catalog._growth.awake.tidy(unasked=0)
+    assert run.memory.note == Path(run.memory.path).read_bytes() == b"second"
