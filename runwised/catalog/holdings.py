@@ -301,6 +301,8 @@ class Holdings:
         renamed = [segment for key, segment in kept.items() if segment.found != by_key[key]]
         for segment in renamed:
             segment.found = by_key[segment.found.key]
+        for run in [run for run in self.runs if renamed and not set(renamed).isdisjoint(run.parts)]:
+            run.changed()
         new = {key: Segment(log) for key, log in by_key.items() if key not in kept}
         if not new and not renamed and len(kept) == len(self._segments):
             return
