@@ -231,10 +231,10 @@ class Catalog:
         self, project: Project, run_ids: Sequence[str], seconds: float = INDEXED_SECONDS, *, if_short: bool = False
     ) -> Project:
         """The same project once these runs have their whole index (or, with `if_short`, the short ones among them)."""
-        holdings = project.holdings
+        holdings, wanted = project.holdings, set(run_ids)
         with anyio.move_on_after(seconds):
             while True:
-                missing = [run for run in holdings.runs if run.id in run_ids and not run.is_whole]
+                missing = [run for run in holdings.runs if run.id in wanted and not run.is_whole]
                 if if_short:
                     missing = [run for run in missing if run.unread_bytes <= self._growth.inline_bytes]
                 if not missing:

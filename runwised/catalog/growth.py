@@ -17,9 +17,9 @@ from runwised.catalog.ingest import Ingest, Result
 from runwised.catalog.pace import Pace
 from runwised.catalog.run import Run
 from runwised.catalog.slot import IndexSlot
-from runwised.catalog.store import Store
+from runwised.catalog.store import SidecarFile, Store
 from runwised.catalog.warm import Warm
-from runwised.index.sidecar import SidecarDamaged, SidecarVersion
+from runwised.index.sidecar import Sidecar, SidecarDamaged, SidecarVersion
 
 INLINE_BYTES = 4 << 20
 """More than this is not read by the process that answers questions."""
@@ -177,8 +177,7 @@ class Growth:
     def _path(self, run: Run) -> str:
         """Where a run's sidecar is; from then on the run knows, and with it where its note is."""
         if not run.slot.place:
-            first = run.parts[0].found
-            run.slot.place = self.store.path(first.folder, first.run_id)
+            run.slot.place = self.store.path_of(run.parts[0].found)
         return run.slot.place
 
     async def _restore(self, run: Run) -> None:
@@ -188,7 +187,8 @@ class Growth:
             return
         run.slot.logs = run.logs
         try:
-            await anyio.to_thread.run_sync(self._load, run.slot, path)
+            # Opened on a thread, put in place here: to hold something is to have others give back what they hold.
+            run.slot.put_file(*await anyio.to_thread.run_sync(self._open, path))
         except (OSError, SidecarDamaged):
             return
         except SidecarVersion as error:
@@ -197,8 +197,9 @@ class Growth:
         self.restored += 1
         run.learn(run.slot.stamped)
 
-    def _load(self, slot: IndexSlot, path: str) -> None:
-        slot.put_file(self.store.open(path))
+    def _open(self, path: str) -> tuple[SidecarFile, Sidecar]:
+        file = self.store.open(path)
+        return file, Sidecar(file.read_at, file.size)
 
     def _finish(self, run: Run, result: Result) -> None:
         self.read_bytes += result.done.read_bytes

@@ -301,6 +301,8 @@ class Holdings:
         renamed = [segment for key, segment in kept.items() if segment.found != by_key[key]]
         for segment in renamed:
             segment.found = by_key[segment.found.key]
+        for run in [run for run in self.runs if renamed and not set(renamed).isdisjoint(run.parts)]:
+            run.changed()
         new = {key: Segment(log) for key, log in by_key.items() if key not in kept}
         if not new and not renamed and len(kept) == len(self._segments):
             return
@@ -320,10 +322,13 @@ class Holdings:
 
     def _put_to_rest(self) -> None:
         """Runs that are as the manifest has them need not be looked into."""
-        for run in [run for run in self._due if self._resting.put_to_rest(run)]:
+        rested = [run for run in self._due if self._resting.put_to_rest(run)]
+        for run in rested:
             del self._due[run]
             self._growth.restored += 1
         self._resting.forget()
+        if any(run.links for run in rested):
+            self._regroup()
 
     async def pack(self, seconds: float) -> None:
         """Put runs that are over since into the manifest."""

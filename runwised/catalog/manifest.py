@@ -8,6 +8,7 @@ more than what was being written when a daemon was killed: it is cut off by the 
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from runwised.catalog.feeds import Stamped
-from runwised.catalog.store import Signature, write_file
+from runwised.catalog.store import Signature, signature_at, write_file
 from runwised.catalog.warm import GENERATION
 from runwised.formats.record import Hints
 from runwised.index.header import VERSION
@@ -52,26 +53,31 @@ class Rested(msgspec.Struct, array_like=True):
     last_time: float | None
     links: list[str]
     """Absolute folders where its log says that other logs of it lie."""
+    head_check: int = 0
+    """CRC-32 of the head."""
 
 
 class Head:
     """The head of a sidecar, in the manifest."""
 
-    __slots__ = ("_file", "_length", "_offset")
+    __slots__ = ("_check", "_file", "_length", "_offset")
 
-    def __init__(self, file: _File, offset: int, length: int) -> None:
-        self._file, self._offset, self._length = file, offset, length
+    def __init__(self, file: _File, offset: int, length: int, check: int) -> None:
+        self._file, self._offset, self._length, self._check = file, offset, length, check
 
     def read(self) -> bytes:
-        """Its bytes. Raises OSError."""
-        return os.pread(self._file.descriptor, self._length, self._offset)
+        """Its bytes. Raises OSError, also when another one that writes the manifest has put others there."""
+        head = os.pread(self._file.descriptor, self._length, self._offset)
+        if zlib.crc32(head) != self._check:
+            raise OSError(errno.ESTALE, "other bytes than were there")
+        return head
 
 
 class _File:
     """An open manifest. Those who read heads from it go on with this one when another takes its name."""
 
     def __init__(self, path: str) -> None:
-        self.descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def __del__(self) -> None:
         if (descriptor := getattr(self, "descriptor", -1)) >= 0:
@@ -86,21 +92,23 @@ class Manifest:
         self._end = 0
         """Where the next frame goes."""
         self._frames = 0
+        self._seen: Signature | None = None
+        """The file that was read or written last, as it then was."""
 
     def load(self) -> Iterator[tuple[Rested, Head | None]]:
         """All runs; of several words on one the last holds. A manifest that cannot be read says nothing."""
+        self._end, self._frames, self._seen = 0, 0, signature_at(self.path)
         try:
             file = _File(self.path)
             size = os.fstat(file.descriptor).st_size
             data = os.pread(file.descriptor, size, 0) if size <= MOST_BYTES else b""
         except OSError:
             return
-        self._end, self._frames = 0, 0
         if not data.startswith(MAGIC):
             return
         self._end = len(MAGIC)
         for rested, head, length in self._entries(data):
-            yield rested, Head(file, head, length) if length else None
+            yield rested, Head(file, head, length, rested.head_check) if length else None
 
     def _entries(self, data: bytes) -> Iterator[tuple[Rested, int, int]]:
         """Each entry, and where its head stands."""
@@ -127,20 +135,24 @@ class Manifest:
         frames = list(_frames(runs))
         if not frames:
             return
+        if self._seen != signature_at(self.path):  # removed, or written to by another daemon
+            for _ in self.load():
+                pass
         if not self._end:
             self._write(frames)
             return
         descriptor = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             os.ftruncate(descriptor, self._end)
-            data = memoryview(b"".join(frames))
+            data, end = memoryview(b"".join(frames)), self._end
             while data:
-                written = os.pwrite(descriptor, data, self._end)
-                self._end += written
+                written = os.pwrite(descriptor, data, end)
+                end += written
                 data = data[written:]
         finally:
             os.close(descriptor)
-        self._frames += len(frames)
+        # Of what was not written whole the next one begins anew: nobody reads past a torn frame.
+        self._end, self._frames, self._seen = end, self._frames + len(frames), signature_at(self.path)
 
     def is_stale(self, count: int) -> bool:
         """Whether the file should be written anew where only so many of its runs are there."""
@@ -153,13 +165,15 @@ class Manifest:
     def _write(self, frames: list[bytes]) -> None:
         write_file(self.path, [MAGIC, *frames])
         self._end, self._frames = len(MAGIC) + sum(map(len, frames)), len(frames)
+        self._seen = signature_at(self.path)
 
 
 def _frames(runs: Iterable[tuple[Rested, bytes]]) -> Iterator[bytes]:
     for rested, head in runs:
+        kept = head if len(head) <= MOST_HEAD_BYTES else b""
+        rested.head_check = zlib.crc32(kept)
         try:
             entry = msgspec.msgpack.encode(rested)
         except UnicodeEncodeError:
             continue  # names that are not UTF-8: such a run is found by its sidecar
-        kept = head if len(head) <= MOST_HEAD_BYTES else b""
         yield FRAME.pack(len(entry), len(kept), zlib.crc32(entry)) + entry + kept

@@ -86,4 +86,10 @@ def _is_orphan(path: str) -> bool:
         return True
     except OSError:
         return False
-    return not any(os.path.lexists(source.partition("#")[0]) for source in sources)
+    return not any(map(_is_there, sources))
+
+
+def _is_there(source: str) -> bool:
+    """Whether a log, or a run's store, is there: behind that a ``#`` and its key follow; names may hold it too."""
+    ends = [at for at, letter in enumerate(source) if letter == "#"]
+    return any(os.path.lexists(source[:end]) for end in [len(source), *ends])

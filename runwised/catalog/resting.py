@@ -50,7 +50,7 @@ class Resting:
             pairs = [(part, source) for part, source in zip(parts, rested.sources, strict=True) if part is not None]
             if len(pairs) < len(parts) or any(not _is_same(part, source) for part, source in pairs):
                 continue
-            if signature_at(rested.place) != rested.signature:  # lost, or another version's
+            if not self._has_sidecar(pairs[0][0], rested):
                 continue
             for part, source in pairs:
                 part.run_id = part.found.run_id if source.run_id == part.found.run_id else source.run_id
@@ -58,6 +58,17 @@ class Resting:
             rested.condition = conditions.setdefault(rested.condition, rested.condition)
             rested.sources = []
             self._known[pairs[0][0]] = _Kept(tuple(part for part, _ in pairs), rested, head)
+
+    def _has_sidecar(self, first: Segment, rested: Rested) -> bool:
+        """Whether its sidecar is where this cache keeps it, and is the one that was there.
+
+        A cache may have been copied, or moved: what lies elsewhere is not its own. Devices are numbered anew.
+        """
+        found = signature_at(rested.place) if rested.place == self._store.path_of(first.found) else None
+        if found is None or found[1:] != rested.signature[1:]:
+            return False
+        rested.signature = found
+        return True
 
     def put_to_rest(self, run: Run) -> bool:
         """Have a run be as it was; False where the manifest does not know it as it is."""
@@ -77,6 +88,7 @@ class Resting:
         if not self._manifest.path or not self._store.usable:
             return
         entries: list[tuple[Rested, bytes]] = []
+        packed: list[Run] = []
         for run in runs:
             if run.was_packed or run.slot.file is None or run.is_going_on:
                 continue
@@ -88,6 +100,7 @@ class Resting:
                 rested = run.rested()
                 if rested is not None:
                     entries.append((rested, run.slot.head()))
+                    packed.append(run)
             self._awake.rest(run.slot)
             await pace.breathe()
         try:
@@ -95,13 +108,22 @@ class Resting:
             if self._manifest.is_stale(len(runs)):
                 await anyio.to_thread.run_sync(self._compact, {run.parts[0].path for run in runs})
         except OSError as error:
+            for run in packed:
+                run.was_packed = False
             self._store.failed(error)
 
     def _compact(self, paths: set[str]) -> None:
         """Write it anew without what is out of date. Raises OSError."""
         last = {rested.sources[0].file.path: (rested, head) for rested, head in self._manifest.load()}
         kept = [each for path, each in last.items() if path in paths]
-        self._manifest.replace((rested, head.read() if head else b"") for rested, head in kept)
+        self._manifest.replace((rested, _read(head)) for rested, head in kept)
+
+
+def _read(head: Head | None) -> bytes:
+    try:
+        return head.read() if head is not None else b""
+    except OSError:  # it stands in the sidecar as well
+        return b""
 
 
 def _is_same(part: Segment, source: Stamped) -> bool:

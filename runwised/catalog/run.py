@@ -37,17 +37,9 @@ class Run(PrintingRun):
     """See `runwised.index.view.RunView` for what the properties of that name say."""
 
     __slots__ = (
-        "__weakref__",
-        "_last",
-        "_linked",
-        "_links",
-        "_signs",
-        "current",
-        "history",
-        "root",
-        "system",
-        "was_packed",
-    )
+        "__weakref__", "_is_mute", "_last", "_linked", "_links", "_signs",
+        "current", "history", "root", "system", "was_packed",
+    )  # fmt: skip
 
     def __init__(self, root: str, segments: Sequence[Segment], signs: Signs, awake: Awake) -> None:
         super().__init__(segments, awake)
@@ -59,6 +51,8 @@ class Run(PrintingRun):
         self.was_packed = False
         """Whether it was looked at for the manifest since it changed."""
         self._last: tuple[int | None, float | None] | None = None
+        self._is_mute: bool | None = None
+        """Whether it has no rows; kept at rest as well: of all text that was printed every question asks that."""
         self.history: Table = HealedTable(self.slot, _history)
         """See `RunView`."""
         self.system: Table = HealedTable(self.slot, _system)
@@ -67,7 +61,7 @@ class Run(PrintingRun):
     def changed(self) -> None:
         """Something it is read from, or its index, is not what it was."""
         super().changed()
-        self._last = self._links = None
+        self._last = self._links = self._is_mute = None
         self.was_packed = False
         self._signs.forget()
 
@@ -88,6 +82,8 @@ class Run(PrintingRun):
         sources, logs = list(self.slot.stamped), self.slot.logs
         if len(sources) != len(self.parts) or file.signature is None:
             return None
+        if self._is_wandb and not self.slot.ask(self.has_rows):
+            return None  # what stands in for its log may come yet
         hints = [log.hints for log in logs]
         return Rested(
             file.path,
@@ -166,7 +162,11 @@ class Run(PrintingRun):
     @property
     def says_nothing(self) -> bool:
         """Whether it is text of a program that is over, with no metric in it and no word of how the program died."""
-        return self._is_console and self.current.state == "ended" and not self.history.total_rows
+        if not self._is_console or self.current.state != "ended":
+            return False
+        if self._is_mute is None:
+            self._is_mute = not self.history.total_rows
+        return self._is_mute
 
     @property
     def _last_row(self) -> tuple[int | None, float | None]:

@@ -104,9 +104,11 @@ class Saving:
     async def _save_note(self, run: Run) -> None:
         if not run.slot.has_news:
             return
-        memory = run.slot.memory
-        if self._growth.sidecar_path(run):
-            memory.is_new = not await anyio.to_thread.run_sync(self._growth.store.write, memory.path, [memory.note])
+        memory, note = run.slot.memory, run.slot.memory.note
+        if not self._growth.sidecar_path(run):
+            return
+        if await anyio.to_thread.run_sync(self._growth.store.write, memory.path, [note]):
+            memory.is_new = memory.note is not note
 
     def _unload(self, run: Run) -> None:
         """Have the saved sidecar stand for the index in memory; where none could be saved, its bytes."""

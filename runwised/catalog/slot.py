@@ -41,7 +41,7 @@ class IndexSlot:
     """
 
     __slots__ = (
-        "_awake", "_file", "_lock", "_memo", "_memory", "_sidecar", "_stamped",
+        "_awake", "_counted", "_file", "_lock", "_memo", "_memory", "_sidecar", "_stamped",
         "asked_at", "is_saved", "logs", "place", "saved_at", "saved_bytes", "warm",
     )  # fmt: skip
 
@@ -56,6 +56,8 @@ class IndexSlot:
         self.place = ""
         """Where the sidecar lies or may lie; empty without a cache, or while that was not asked for."""
         self._awake = awake
+        self._counted = 0
+        """What the sidecar held when that was counted last, bytes."""
         self._file: SidecarFile | MemoryFile | None = None
         self._sidecar: Sidecar | None = None
         self._stamped: Sequence[Stamped] | None = None
@@ -98,7 +100,10 @@ class IndexSlot:
     @property
     def weight(self) -> int:
         """As `Sleeper`."""
-        return LEAST_BYTES + (DECODED * self._sidecar.nbytes if self._sidecar is not None else 0)
+        sidecar = self._sidecar
+        if sidecar is None:
+            return LEAST_BYTES
+        return LEAST_BYTES + (DECODED - 1) * sidecar.begin + sidecar.nbytes
 
     def rest(self) -> None:
         """As `Sleeper`."""
@@ -112,6 +117,7 @@ class IndexSlot:
 
     def _woke(self) -> None:
         self.asked_at = self._awake.now()
+        self._counted = self._sidecar.nbytes if self._sidecar is not None else 0
         self._awake.woke(self)
 
     @property
@@ -160,12 +166,14 @@ class IndexSlot:
         self._put(warm, None, None)
         self.is_saved = False
 
-    def put_file(self, file: SidecarFile | MemoryFile, *, is_same: bool = False) -> None:
+    def put_file(
+        self, file: SidecarFile | MemoryFile, sidecar: Sidecar | None = None, *, is_same: bool = False
+    ) -> None:
         """The index is what this file holds, read when it is asked; `is_same`: as it is in memory.
 
-        Raises SidecarDamaged and SidecarVersion.
+        `sidecar`: the file, where it was opened already. Raises SidecarDamaged and SidecarVersion.
         """
-        sidecar = Sidecar(file.read_at, file.size)
+        sidecar = sidecar or Sidecar(file.read_at, file.size)
         stamp = stamp_of(sidecar)
         if stamp.hints != [log.hints for log in self.logs[: len(stamp.hints)]]:
             raise SidecarDamaged("made by other settings")
@@ -228,10 +236,14 @@ class IndexSlot:
             if self._sidecar is None:
                 self._sidecar = _open(self._file)
                 self._woke()
-            return question(self._sidecar)
+            sidecar = self._sidecar
+            found = question(sidecar)
+            if sidecar.nbytes != self._counted and sidecar is self._sidecar:
+                self._woke()
         except (SidecarDamaged, SidecarVersion, OSError) as error:
             self.put_warm(self._read_again(error))
             return self.ask(question)
+        return found
 
     def _read_again(self, cause: Exception) -> Warm:
         to_read = sum(found.size for log in self.logs if (found := look(log.path)) is not None)

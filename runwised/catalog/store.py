@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 from weakref import WeakSet
 
+from runwised.catalog.discover import Found
 from runwised.catalog.processes import lives
 
 SUFFIX = ".rwx"
@@ -196,6 +197,10 @@ class Store:
         readable = re.sub(r"[^A-Za-z0-9_-]", "_", run_id)[:40]
         name = f"{readable}-{_short_hash(os.path.join(run_folder, run_id))}{SUFFIX}"
         return os.path.join(self.folder, _short_hash(os.path.dirname(run_folder)), name)
+
+    def path_of(self, first: Found) -> str:
+        """Where the sidecar of the run lies whose first segment's log was found so; empty without a cache."""
+        return self.path(first.folder, first.run_id)
 
     def write(self, path: str, parts: Iterable[bytes]) -> bool:
         """Save a sidecar; False when it could not be."""

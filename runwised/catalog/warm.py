@@ -178,7 +178,7 @@ def stamp_of(file: Sidecar) -> Stamp:
     """What a sidecar was made from. Raises SidecarDamaged, also for a stamp of another generation."""
     try:
         stamp = msgspec.convert(json.loads(file.stamp), Stamp)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SidecarDamaged(f"stamp: {error}") from error
     if stamp.generation != GENERATION:
         raise SidecarDamaged(f"generation {stamp.generation}, expected {GENERATION}")

@@ -16,6 +16,8 @@ import pytest
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.pruning import LIMITS, prune
 from runwised.catalog.store import Store
+from runwised.index.run_index import RunIndex
+from runwised.index.sidecar import encode
 
 DAY = 86_400.0
 
@@ -87,3 +89,25 @@ async def test_what_was_used_of_late_or_is_from_a_newer_version_is_kept(cache: P
     prune(str(cache), LIMITS)
     assert used.exists()
     assert newer.exists()
+
+
+@pytest.mark.anyio
+async def test_logs_in_folders_whose_names_hold_what_parts_a_store_from_its_key_are_there(
+    add_run: Callable[..., Path], tmp_path: Path, ask: Any
+) -> None:
+    add_run("0.31.0-finished", "try#3")
+    catalog = Catalog(tmp_path / "cache")
+    await ask(catalog, tmp_path / "try#3")
+    await catalog.close()
+    unused(tmp_path / "cache")
+    assert prune(str(tmp_path / "cache"), LIMITS) == 0
+    assert files(tmp_path / "cache") == [".rwm", ".rwx"]
+
+
+def test_a_sidecar_that_says_nothing_of_its_sources_does_not_end_the_pruning(store: Store) -> None:
+    path = store.path("/runs/one", "id")
+    store.write(path, encode(RunIndex(), b"[" * 100_000))
+    os.utime(path, (1e9, 1e9))
+    assert store.folder is not None
+    assert prune(store.folder, LIMITS) > 0
+    assert files(Path(store.folder)) == []
