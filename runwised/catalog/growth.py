@@ -60,6 +60,7 @@ class Growth:
         A log never seen is read in `share` of the time. False: it is short, but there was no time left.
         """
         if run in self.ingest:
+            await self._wait_for_worker(run)
             return True
         if not run.slot.filled and not run.is_restored:
             await self._restore(run)
@@ -77,6 +78,13 @@ class Growth:
         if run.size and run.logs and not run.failures and not run.is_dropped:
             self.ingest.put(run)
         return True
+
+    async def _wait_for_worker(self, run: Run) -> None:
+        """What is known of a run that a worker reads stands for now, unless it is of bytes that are no more."""
+        _drop_overwritten(run)
+        if not run.slot.filled:
+            for part in run.parts:
+                await part.read_probe()
 
     async def _go_on(self, run: Run, pace: Pace) -> bool:
         """Bring the index there is up to what is on disk; False when it is of no use any more."""
@@ -207,7 +215,9 @@ class Growth:
             self.store.failed(OSError(0, result.done.disk_error))
         if result.done.error:
             path = result.done.unreadable
-            if not (path and run.leave_out(OSError(0, result.done.error, path))):
+            if result.done.is_changed and run.failures + 1 < MOST_FAILURES:
+                run.fail("")  # it is being written over: no trouble unless that goes on
+            elif not (path and run.leave_out(OSError(0, result.done.error, path))):
                 run.fail(f"{path}: {result.done.error}" if path else result.done.error)
             if run.failures < MOST_FAILURES:
                 self.ingest.put(run)
@@ -226,6 +236,13 @@ class Growth:
             run.fail(str(error))
             return
         run.learn(run.slot.stamped)
+        _drop_overwritten(run)
+
+
+def _drop_overwritten(run: Run) -> None:
+    """Have no index at all rather than one of bytes that have been written over; whole files are held, see `Run`."""
+    if run.slot.filled and run.compare() == "changed" and not run.is_written_anew:
+        run.slot.clear()
 
 
 def _read_apart(slot: IndexSlot, end: int) -> Warm:

@@ -182,7 +182,16 @@ class Holdings:
                 self._refreshed_from = began
             if self._due:
                 await self._bring_up(Pace(seconds), share)
-            await self._settle(Pace(seconds), now)
+            await self._settle_all(seconds, share, now)
+
+    async def _settle_all(self, seconds: float, share: float, now: float) -> None:
+        """Settle, and work on the runs that a worker finished meanwhile: it may have begun before this look did."""
+        pace, left = Pace(seconds), set(self._due)
+        await self._settle(pace, now)
+        while (late := [run for run in self._due if run not in left]) and not pace.spent():
+            left.update(late)
+            await self._bring_up(pace, share, late)
+            await self._settle(pace, now, late)
 
     async def catch_up(self, seconds: float) -> None:
         """Read on where the last look stopped, without another one; what runs are doing is worked out at the end."""

@@ -67,6 +67,8 @@ class Done(msgspec.Struct):
     """The source that could not be read, where that is why."""
     disk_error: str = ""
     """Why it could not be saved."""
+    is_changed: bool = False
+    """Whether that is because sources were written over while they were read."""
     broken: bool = False
     """The worker is of no use any more."""
     read_bytes: int = 0
@@ -89,7 +91,7 @@ def _serve(job: Job, out: BinaryIO) -> None:
     except OSError as error:
         done = Done(error=error.strerror or str(error), unreadable=error.filename or "")
     except SourceChangedError as error:
-        done = Done(error=str(error) or type(error).__name__)
+        done = Done(error=str(error) or type(error).__name__, is_changed=True)
     except Exception as error:  # noqa: BLE001 - the boundary: what one log meets in a reader must not end the rest
         done = Done(error=f"{job.sources[-1].path}: cannot be indexed: {error!r}")
     close_stores()  # a worker is ended by a signal, and copies of databases would outlive it
