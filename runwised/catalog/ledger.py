@@ -83,6 +83,8 @@ class Ledger:
         self._now: dict[bytes, dict[bytes, Mark]] | None = None
         """The marks after the last block."""
         self._known: OrderedDict[tuple[str, int], Past] = OrderedDict()
+        self._names: dict[bytes, str] = {}
+        """Of every run that stands in one of those, as it is spelled."""
 
     def note(self, project: str, marks: Mapping[str, Mark | None]) -> str:
         """Have these marks, and the cursor that stands for them and everything before; all others are as they were."""
@@ -128,7 +130,10 @@ class Ledger:
         marks = dict(self._base.projects.get(place, {}))
         for frame in mine:
             _fold(marks, _block_decoder.decode(frame.payload).marks)
-        return Past({_name(name): mark for name, mark in marks.items()})
+        # Of ten thousand runs nearly all are as they were: what is known of them is held once, not once a cursor.
+        now = self._opened().get(place, {})
+        same = {name: now[name] if now.get(name) == mark else mark for name, mark in marks.items()}
+        return Past({self._names.setdefault(name, _name(name)): mark for name, mark in same.items()})
 
     def _spelled(self, count: int) -> str:
         check = self._frames[count - self._base.count - 1].check if count > self._base.count else self._base.check
@@ -182,6 +187,7 @@ class Ledger:
         self._frames = self._frames[cut:]
         self._bytes = held
         self._known.clear()
+        self._names.clear()
 
     def _opened(self) -> dict[bytes, dict[bytes, Mark]]:
         """Read the file, the first time; the marks as they are now."""

@@ -368,3 +368,14 @@ def test_where_the_file_cannot_be_written_anew_what_is_there_stays_good(
     again = opened()
     assert known(again, said) == list(said)
     assert known(again, more) == list(more)[: len(known(again, more))]
+
+
+def test_what_many_pasts_have_in_common_is_held_once(opened: Callable[[], Ledger]) -> None:
+    ledger = opened()
+    ledger.note(HERE, {f"run{number}": mark(number) for number in range(100)})
+    cursors = [ledger.note(HERE, {"run7": mark(200 + number)}) for number in range(8)]
+    pasts = [ledger.past(HERE, cursor) for cursor in cursors]
+    marks = [past.marks for past in pasts if past and past.marks]
+    assert [known["run7"] for known in marks] == [mark(200 + number) for number in range(8)]
+    assert len({id(each) for known in marks for each in known.values()}) == 99 + 8
+    assert len({id(name) for known in marks for name in known}) == 100
