@@ -138,6 +138,8 @@ class Warm:
     def _start_next(self) -> None:
         number = len(self._feeds)
         log = self.logs[number]
+        if log.together and self._has_rows_alone():
+            raise SourceChangedError("a log that others were to stand in for has rows by now")
         feed = open_feed(log)
         if number and not log.together:
             self._feeds[-1].close(lambda batch: self._fold(batch, number - 1))
@@ -162,6 +164,11 @@ class Warm:
             self.index.fold(batch, number)
         except SourcesOverlap as error:
             raise SourceChangedError(f"{error} goes on beside a later one") from error
+
+    def _has_rows_alone(self) -> bool:
+        """Whether a log has rows that is not read together with others."""
+        sources = self.index.history.rows.stretches.sources
+        return any(not self.logs[source].together for source in sources)
 
     def _stands_in(self) -> bool:
         """Whether other sources stand in for a log without rows."""

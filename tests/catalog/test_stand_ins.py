@@ -62,3 +62,21 @@ async def test_event_files_saved_with_the_run_come_before_its_console(log: Path,
     assert run.history.names == ["cmp"]
     assert run.history.stats("cmp").last == 14.5
     assert list(run.from_console) == []
+
+
+async def test_a_log_that_gets_its_rows_together_with_a_console_is_read_alone(
+    log: Path, tmp_path: Path, ask: Any
+) -> None:
+    console = log.parent / "files/output.log"
+    console.unlink()
+    catalog = Catalog(tmp_path / "cache")
+    (run,) = (await ask(catalog, tmp_path / "proj")).runs
+    assert not run.history.total_rows
+    console.write_text(PRINTED)
+    with log.open("ab") as file:
+        file.write((log.parent / "rest").read_bytes())
+    (run,) = (await catalog.view(str(tmp_path / "proj"), {})).runs  # nobody waits for it
+    assert [source.format for source in run.sources] == ["wandb"]
+    assert run.history.row_count == 95
+    assert run.step == run.history.steps(94, 95)[0]
+    assert list(run.from_console) == []
