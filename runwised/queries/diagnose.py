@@ -145,7 +145,8 @@ def well(reply: Diagnosis) -> str:
 
 def _title(reply: Diagnosis, run: RunView, name: str, page: Page) -> str:
     told = reply.proof.startswith("exit code") and reply.exit_code
-    proof = f" ({short(reply.proof)})" if reply.proof and run.condition.state != "empty" and not told else ""
+    known = reply.proof.partition("no data yet, ")[2] if run.condition.state == "empty" else reply.proof
+    proof = f" ({short(known)})" if known and not told else ""
     step = "" if run.step is None else f", step {run.step}"
     return f"{short(name)} {painted(run, page)}{proof}{step}"
 

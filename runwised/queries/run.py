@@ -113,12 +113,13 @@ def render(reply: RunSummary, page: Page, query: Question, view: ProjectView) ->
 
 def _header(run: RunView, handle: str, page: Page, view: ProjectView) -> str:
     """Name, id, state with its proof, step, and when."""
-    state, proof, _, pid = run.condition
+    state, proof, *_ = run.condition
     run_id, title = run.id, short(run.name)
     parts = [title] if run.name == run_id else [title, run_id if handle == run.name else handle]
     parts.append(painted(run, page))
-    if state == "empty" and pid is not None:
-        parts.append(f"({short(proof.removeprefix('no data yet, '))})")
+    if state == "empty":
+        known = proof.partition("no data yet, ")[2]
+        parts += [f"({short(known)})"] if known else []
     elif state not in ("finished", "empty") and proof and not proof.startswith("exit code"):
         parts.append(f"({short(proof)})")
     if run.step is not None:

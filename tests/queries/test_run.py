@@ -3,6 +3,7 @@ import math
 
 import pytest
 from runwise_protocol.errors import RunwiseError
+from runwise_protocol.queries.diagnose import Diagnose
 from runwise_protocol.queries.run import Latest, ShowRun
 
 from runwised.formats.record import Alert, Definition
@@ -327,3 +328,6 @@ def test_a_project_without_runs_is_an_error(project_of, ask):
 def test_a_run_whose_writer_has_written_nothing_yet_names_the_writer(run_of, project_of, ask):
     waiting = run_of([], id="11fe0000", name="new", condition=Condition("empty", "no data yet, pid 9 lives", None, 9))
     assert ask(ShowRun(), project_of(waiting)).splitlines()[0].startswith("new 11fe0000 no data yet (pid 9 lives)")
+    gone = run_of([], id="11fe0000", name="new", condition=Condition("empty", "no data yet, pid 9 is gone", None))
+    assert ask(ShowRun(), project_of(gone)).splitlines()[0].startswith("new 11fe0000 no data yet (pid 9 is gone)")
+    assert ask(Diagnose(), project_of(gone)).splitlines()[0].startswith("new no data yet (pid 9 is gone)")
