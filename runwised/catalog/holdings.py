@@ -258,11 +258,15 @@ class Holdings:
                 self._tell(run)
 
     async def _bring_up_one(self, run: Run, pace: Pace, share: float) -> None:
-        done = await self._growth.bring_up(run, pace, share)
+        self._due.pop(run, None)  # before: a worker that finishes meanwhile has it looked at once more
+        done = False
+        try:
+            done = await self._growth.bring_up(run, pace, share)
+        finally:
+            if not done:
+                self._due[run] = None
         run.changed()
         self._tell(run)
-        if done:
-            self._due.pop(run, None)
 
     async def _look(self, pace: Pace, now: float, slices: int) -> None:
         self._heed_hints()

@@ -209,7 +209,7 @@ class Run(PrintingRun):
         return [
             Source(self._relative(part.path), part.format_name, part.size, max(part.size - read.get(part.path, 0), 0))
             for part in self.every
-            if part.path
+            if part.seen is not None  # one that has just gone is a run's no more
         ] + [
             Source(self._relative(part.path), part.format_name, part.size, 0)
             for part in self._linked

@@ -10,6 +10,7 @@ import pytest
 
 from runwised.catalog import ingest
 from runwised.catalog.catalog import Catalog
+from runwised.catalog.segment import Segment
 from tests.catalog.loose_logs import Point, jsonl
 
 pytestmark = pytest.mark.anyio
@@ -117,3 +118,23 @@ async def test_a_log_that_was_written_over_while_a_worker_read_it_is_read_again_
         await until(lambda: run.indexed)
         assert run.history.row_count == 9
         tasks.cancel_scope.cancel()
+
+
+async def test_a_worker_that_finishes_while_the_run_is_probed_has_it_looked_at_again(
+    log: Path, tmp_path: Path, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = Catalog(tmp_path / "cache")
+    (run,) = (await ask(catalog, tmp_path / "proj")).runs
+    catalog._growth.ingest.put(run)
+    log.write_bytes(jsonl(points(4)))
+
+    async def finished(_: Segment) -> None:
+        catalog._growth.ingest.drop(run)
+        catalog._owe(run)
+
+    monkeypatch.setattr(Segment, "read_probe", finished)
+    project = await catalog.view(str(tmp_path / "proj"), {})
+    assert (run.indexed, project.holdings.behind) == (False, 1)
+    monkeypatch.undo()
+    project = await catalog.view(str(tmp_path / "proj"), {})
+    assert (run.indexed, run.history.row_count, project.holdings.behind) == (True, 4, 0)
