@@ -158,8 +158,7 @@ class Growth:
         run.learn(warm.stamped)
         self._warm.add(warm)
         if is_new and len(self._warm) > MOST_WARM:
-            slot.put_file(self.store.keep(warm.parts()), is_same=True)
-            self.awake.rest(slot)
+            slot.put_away(self.store.keep(warm.parts()))
         return True
 
     def _goes_on(self, run: Run, error: OSError) -> bool:

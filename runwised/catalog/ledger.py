@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from runwised.catalog.store import temporary_in
+from runwised.catalog.store import temporary_in, write_all
 from runwised.index.kept import Mark, Past
 
 MAGIC = b"runwise ledger 1\n"
@@ -170,7 +170,7 @@ class Ledger:
                 self._write_anew(self._path)
         elif self._file is not None:
             try:
-                _write(self._file, _framed(payload, frame.check))
+                write_all(self._file, _framed(payload, frame.check))
             except OSError as error:
                 self._give_up(error)
 
@@ -242,7 +242,7 @@ class Ledger:
             file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _write(file, data)
+                write_all(file, data)
                 os.fsync(file)
                 beside.rename(path)
             except OSError:
@@ -277,11 +277,6 @@ def _is_locked(file: int, path: Path) -> bool:
     except BlockingIOError:
         return False
     return os.path.samestat(os.fstat(file), path.stat())
-
-
-def _write(file: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(file, data) :]
 
 
 def _fold(marks: dict[bytes, Mark], news: Mapping[bytes, Mark | None]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from runwised.catalog.feeds import Stamped
-from runwised.catalog.store import Signature, signature_at, write_file
+from runwised.catalog.store import Signature, signature_at, write_all, write_file
 from runwised.catalog.warm import GENERATION
 from runwised.formats.record import Hints
 from runwised.index.header import VERSION
@@ -144,15 +144,14 @@ class Manifest:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             os.ftruncate(descriptor, self._end)
-            data, end = memoryview(b"".join(frames)), self._end
-            while data:
-                written = os.pwrite(descriptor, data, end)
-                end += written
-                data = data[written:]
+            os.lseek(descriptor, self._end, os.SEEK_SET)
+            write_all(descriptor, b"".join(frames))
         finally:
             os.close(descriptor)
         # Of what was not written whole the next one begins anew: nobody reads past a torn frame.
-        self._end, self._frames, self._seen = end, self._frames + len(frames), signature_at(self.path)
+        self._end += sum(map(len, frames))
+        self._frames += len(frames)
+        self._seen = signature_at(self.path)
 
     def is_stale(self, count: int) -> bool:
         """Whether the file should be written anew where only so many of its runs are there."""

@@ -42,9 +42,8 @@ class Saving:
         over = run.current.state != "running"
         if run.slot.warm is not None and not run.slot.is_saved and (at_once or over or self._is_due(run)):
             await self._save(run)
-        if over and run.slot.warm is not None:
+        if over:
             self._unload(run)
-            self._growth.awake.rest(run.slot)
         await self._save_kept(run)
         if over or at_once:
             await self._save_note(run)
@@ -99,7 +98,6 @@ class Saving:
             return
         if run.slot.kept is kept:
             self._replace(run, path)
-            self._growth.awake.rest(run.slot)
 
     async def _save_note(self, run: Run) -> None:
         if not run.slot.has_news:
@@ -117,13 +115,13 @@ class Saving:
             return
         path = self._growth.sidecar_path(run)
         if not path:
-            slot.put_file(self._growth.store.keep(slot.warm.parts()), is_same=True)
+            slot.put_away(self._growth.store.keep(slot.warm.parts()))
         elif slot.is_saved:
             self._replace(run, path)
 
     def _replace(self, run: Run, path: str) -> None:
         try:
-            run.slot.put_file(self._growth.store.open(path), is_same=True)
+            run.slot.put_away(self._growth.store.open(path))
         except (OSError, SidecarDamaged, SidecarVersion):
             run.slot.is_saved = False
 

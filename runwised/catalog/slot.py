@@ -183,6 +183,11 @@ class IndexSlot:
         if not is_same:
             self.memory.forget()
 
+    def put_away(self, file: SidecarFile | MemoryFile) -> None:
+        """Have this file, which holds what is in memory, stand for it: nobody asks. Raises as `put_file`."""
+        self.put_file(file, is_same=True)
+        self._awake.rest(self)
+
     def put_rested(self, file: SidecarFile, logs: Sequence[Log]) -> None:
         """The index is what this file holds, made from these logs as they are; it is opened when it is asked."""
         self._put(None, file, None)

@@ -43,7 +43,7 @@ def write_file(path: str, parts: Iterable[bytes]) -> None:
     try:
         try:
             for part in parts:
-                _write_all(descriptor, part)
+                write_all(descriptor, part)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -60,7 +60,8 @@ def temporary_in(folder: str) -> str:
     return os.path.join(folder, f".{_host()}-{os.getpid()}-{next(_numbers)}.tmp")
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write where the descriptor stands, however little is taken at once. Raises OSError."""
     rest = memoryview(data)
     while rest:
         # On a disk that runs full a write may be short without an error: the next one then tells.
