@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from runwise_protocol.queries.about import ShowConfig, ShowNotes
@@ -34,35 +35,6 @@ from runwise_protocol.queries.sweep import SweepRuns
 from runwise_protocol.queries.wait import WaitFor
 from runwise_protocol.query import Form, Query, Reply
 
-from runwised.queries import (
-    annotate,
-    best,
-    compare,
-    config,
-    diagnose,
-    export,
-    find,
-    goal,
-    groups,
-    health,
-    history,
-    keys,
-    live,
-    local,
-    log,
-    notes,
-    rank,
-    raw,
-    run,
-    runs,
-    schema,
-    since,
-    sources,
-    stability,
-    stats,
-    sweep,
-    wait,
-)
 from runwised.queries.about import About, Wait
 from runwised.queries.patience import AnyPatience
 from runwised.queries.project import ProjectView
@@ -71,22 +43,62 @@ from runwised.render.page import Page
 
 
 class Handler(NamedTuple):
-    """How one query is answered."""
+    """How one query is answered: by a file here, which is imported with the first such question.
 
-    answer: Callable[[Any, ProjectView], Reply]
-    render: Callable[[Any, Page, Any, ProjectView], None]
+    Of the file's names these are looked for beside `answer` and `render`:
+
+    * ``objects(reply)``: the objects that jsonl and csv write, where that is no plain field of the reply;
+    * ``stream(query, view, form)``: for answers too long to hold: the text in chunks, instead of `render`;
+    * ``about(query, view)``: the runs it is about, and what it waits for, where these are not just `waits_for` and the
+      query's field ``run``;
+    * ``PATIENCE``: for questions that may wait for something to happen: for what.
+    """
+
+    file: str
     waits_for: Wait
     """What it waits for, of the run it names."""
-    objects: Callable[[Reply], Objects] | None = None
-    """The objects that jsonl and csv write; None: these forms make no sense."""
-    stream: Callable[[Any, ProjectView, Form], Iterator[str]] | None = None
-    """For answers too long to hold: the text in chunks, instead of `render`; forms text, csv and jsonl."""
-    about: Callable[[Any, ProjectView], About] | None = None
-    """The runs it is about, and what it waits for, where these are not just `waits_for` and its field ``run``."""
-    patience: AnyPatience | None = None
-    """For questions that may wait for something to happen: for what."""
+    field: Callable[[Reply], Objects] | None = None
+    """The objects that jsonl and csv write, where a field of the reply holds them."""
     cursor: bool = True
     """Whether the text ends with a cursor where a run it is about goes on."""
+
+    @property
+    def answer(self) -> Callable[[Any, ProjectView], Reply]:
+        """See above."""
+        found: Callable[[Any, ProjectView], Reply] = self._own("answer")
+        return found
+
+    @property
+    def render(self) -> Callable[[Any, Page, Any, ProjectView], None]:
+        """See above."""
+        found: Callable[[Any, Page, Any, ProjectView], None] = self._own("render")
+        return found
+
+    @property
+    def objects(self) -> Callable[[Reply], Objects] | None:
+        """See above; None: these forms make no sense."""
+        return self.field or self._own("objects")
+
+    @property
+    def stream(self) -> Callable[[Any, ProjectView, Form], Iterator[str]] | None:
+        """See above; forms text, csv and jsonl."""
+        found: Callable[[Any, ProjectView, Form], Iterator[str]] | None = self._own("stream")
+        return found
+
+    @property
+    def about(self) -> Callable[[Any, ProjectView], About] | None:
+        """See above."""
+        found: Callable[[Any, ProjectView], About] | None = self._own("about")
+        return found
+
+    @property
+    def patience(self) -> AnyPatience | None:
+        """See above."""
+        found: AnyPatience | None = self._own("PATIENCE")
+        return found
+
+    def _own(self, name: str) -> Any:
+        return getattr(import_module(f"{__name__}.{self.file}"), name, None)
 
     @property
     def forms(self) -> tuple[Form, ...]:
@@ -97,36 +109,34 @@ class Handler(NamedTuple):
 
 
 HANDLERS: dict[type[Query], Handler] = {
-    ListRuns: Handler(runs.answer, runs.render, "none", listed("runs"), about=runs.about),
-    Latest: Handler(run.answer, run.render, "short", keyed("metrics")),
-    ShowRun: Handler(run.answer, run.render, "short", keyed("metrics")),
-    ListKeys: Handler(keys.answer, keys.render, "whole", listed("keys")),
-    ShowStats: Handler(stats.answer, stats.render, "whole", keyed("metrics")),
-    History: Handler(history.answer, history.render, "whole", keyed("series")),
-    Raw: Handler(raw.answer, raw.render, "whole", listed("rows")),
-    ShowConfig: Handler(config.answer, config.render, "whole", flattened("config")),
-    ShowNotes: Handler(notes.answer, notes.render, "whole"),
-    TagRun: Handler(annotate.answer, annotate.render, "none"),
-    NoteRun: Handler(annotate.answer, annotate.render, "none"),
-    Log: Handler(log.answer, log.render, "whole", listed("lines")),
-    Live: Handler(live.answer, live.render, "none", listed("runs")),
-    Compare: Handler(compare.answer, compare.render, "whole", compare.objects, about=compare.about),
-    Export: Handler(export.answer, export.render, "whole", stream=export.stream),
-    ListSources: Handler(sources.answer, sources.render, "none", listed("sources"), cursor=False),
-    LearnSchema: Handler(schema.answer, schema.render, "short", about=schema.about, cursor=False),
-    Local: Handler(local.answer, local.render, "whole", local.objects, about=local.about, cursor=False),
-    TensorBoard: Handler(local.answer, local.render, "whole", local.objects, about=local.about, cursor=False),
-    FindRuns: Handler(find.answer, find.render, "none", listed("runs")),
-    RankRuns: Handler(best.answer, best.render, "short", listed("runs"), about=best.about),
-    Diagnose: Handler(diagnose.answer, diagnose.render, "whole", listed("events")),
-    CheckHealth: Handler(health.answer, health.render, "whole", listed("runs"), about=health.about),
-    ShowStability: Handler(stability.answer, stability.render, "whole", stability.objects),
-    Rank: Handler(rank.answer, rank.render, "short", listed("runs"), about=rank.about),
-    GroupRuns: Handler(groups.answer, groups.render, "short", listed("groups"), about=goal.about),
-    SweepRuns: Handler(sweep.answer, sweep.render, "short", listed("keys"), about=goal.about),
-    Since: Handler(
-        since.answer, since.render, "short", listed("runs"), None, since.about, since.PATIENCE, cursor=False
-    ),
-    WaitFor: Handler(wait.answer, wait.render, "whole", wait.objects, None, wait.about, wait.PATIENCE, cursor=False),
+    ListRuns: Handler("runs", "none", listed("runs")),
+    Latest: Handler("run", "short", keyed("metrics")),
+    ShowRun: Handler("run", "short", keyed("metrics")),
+    ListKeys: Handler("keys", "whole", listed("keys")),
+    ShowStats: Handler("stats", "whole", keyed("metrics")),
+    History: Handler("history", "whole", keyed("series")),
+    Raw: Handler("raw", "whole", listed("rows")),
+    ShowConfig: Handler("config", "whole", flattened("config")),
+    ShowNotes: Handler("notes", "whole"),
+    TagRun: Handler("annotate", "none"),
+    NoteRun: Handler("annotate", "none"),
+    Log: Handler("log", "whole", listed("lines")),
+    Live: Handler("live", "none", listed("runs")),
+    Compare: Handler("compare", "whole"),
+    Export: Handler("export", "whole"),
+    ListSources: Handler("sources", "none", listed("sources"), cursor=False),
+    LearnSchema: Handler("schema", "short", cursor=False),
+    Local: Handler("local", "whole", cursor=False),
+    TensorBoard: Handler("local", "whole", cursor=False),
+    FindRuns: Handler("find", "none", listed("runs")),
+    RankRuns: Handler("best", "short", listed("runs")),
+    Diagnose: Handler("diagnose", "whole", listed("events")),
+    CheckHealth: Handler("health", "whole", listed("runs")),
+    ShowStability: Handler("stability", "whole"),
+    Rank: Handler("rank", "short", listed("runs")),
+    GroupRuns: Handler("groups", "short", listed("groups")),
+    SweepRuns: Handler("sweep", "short", listed("keys")),
+    Since: Handler("since", "short", listed("runs"), cursor=False),
+    WaitFor: Handler("wait", "whole", cursor=False),
 }
 """One line per query."""

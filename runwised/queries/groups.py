@@ -15,7 +15,7 @@ from runwise_protocol.queries.groups import GroupDifference, GroupedRun, GroupRu
 
 from runwised.analysis.chance import ALPHA, FEWEST, Difference, Sample, holm, interval, sample, welch
 from runwised.queries.filters import chosen
-from runwised.queries.goal import Found, Goal, found_in, goal_of
+from runwised.queries.goal import Found, Goal, about, found_in, goal_of
 from runwised.queries.groups_joining import Joined, join
 from runwised.queries.groups_text import render
 from runwised.queries.onward import there
@@ -23,7 +23,7 @@ from runwised.queries.project import ProjectView
 from runwised.queries.varied import MISSING
 from runwised.render.command import command
 
-__all__ = ["answer", "render"]
+__all__ = ["about", "answer", "render"]
 
 _ALL_PAIRS = 5
 """Of more groups, only the best one is compared with others."""

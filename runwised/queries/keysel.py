@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -53,6 +52,8 @@ def _matching(pattern: str, names: Iterable[str]) -> list[str]:
 
 
 def _unknown(pattern: str, names: Sequence[str], what: str, hint: str) -> RunwiseError:
+    import difflib
+
     near = difflib.get_close_matches(pattern[:200], names[:5000], n=3, cutoff=0.5)
     bare = pattern.strip("*?").lower()
     near += [name for name in names if bare and bare in name.lower() and name not in near][: 3 - len(near)]

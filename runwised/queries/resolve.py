@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -74,6 +73,8 @@ def _ambiguous(ref: str, found: Sequence[RunView], view: ProjectView) -> Runwise
 
 def _unknown(ref: str, view: ProjectView) -> RunwiseError:
     known = list(dict.fromkeys(name for run in view.runs for name in (run.name, run.id)))
+    import difflib
+
     near = difflib.get_close_matches(ref[:100], known, n=3, cutoff=0.4)
     nearest = f"; nearest: {', '.join(clean(name) for name in near)}" if near else ""
     return RunwiseError(Kind.NOT_FOUND, f"no run '{clean(ref)[:100]}'{nearest}", listing(view))

@@ -11,7 +11,7 @@ from runwise_protocol.queries.groups import LeftOut
 from runwise_protocol.queries.sweep import Sweep, SweepRuns, SweptRun
 
 from runwised.queries.filters import Chosen, chosen
-from runwised.queries.goal import Found, found_in, goal_of
+from runwised.queries.goal import Found, about, found_in, goal_of
 from runwised.queries.keysel import select
 from runwised.queries.onward import there
 from runwised.queries.project import ProjectView
@@ -20,7 +20,7 @@ from runwised.queries.sweep_text import render
 from runwised.queries.varied import MISSING, Setting, telling, varying
 from runwised.render.command import command
 
-__all__ = ["answer", "render"]
+__all__ = ["about", "answer", "render"]
 
 _FEWEST = 6
 """Runs below which there is no best quarter."""
