@@ -16,9 +16,8 @@ from runwise_protocol.errors import Kind, RunwiseError
 from runwise_protocol.launch import READY, log_path
 from runwise_protocol.paths import cache_folder, runtime_folder, state_folder
 
+from runwised.catalog import allocator
 from runwised.catalog.catalog import Catalog
-from runwised.catalog.checks import checks
-from runwised.catalog.forgetting import forget_everything
 from runwised.catalog.pruning import LIMITS, Limits
 from runwised.mcp_host import McpHost
 from runwised.server import lifecycle, logs
@@ -34,9 +33,13 @@ def main(argv: Sequence[str]) -> None:
     given = _parser().parse_args(argv)
     os.umask(0o077)
     if given.forget_everything:
+        from runwised.catalog.forgetting import forget_everything
+
         print(json.dumps(forget_everything(Path(cache_folder()), Path(state_folder()))))
         return
     if given.check:
+        from runwised.catalog.checks import checks
+
         found = checks(Path(cache_folder()), Path(state_folder()), given.all)
         print(json.dumps([check._asdict() for check in found]), flush=True)
         os._exit(0)  # a disk that does not answer must not keep us
@@ -72,6 +75,7 @@ def _read_options(given: argparse.Namespace) -> Options:
 
 
 def _engine() -> Engine:
+    allocator.begin()
     # What is held of runs has no cycles and stays: to go through it again and again would cost more than answers.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

@@ -95,7 +95,7 @@ class Catalog:
         if state is not None:
             remove_strays(str(state))
         self._saving = Saving(self._growth)
-        self._upkeep = Upkeep(self._projects, self._growth, self._saving, limits)
+        self._upkeep = Upkeep(self._projects, self._growth, self._saving, limits, self._look_again)
         self._disks = Disks(self._mounts)
         self._attention = Attention(self._projects.values, self._mounts, self._disks.answers)
         self._watching = Watching(self._projects, self._mounts, self._attention, self._look_again)

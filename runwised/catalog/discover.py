@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from datetime import datetime
 from typing import NamedTuple
 
 from runwised.catalog.listing import MOST_ENTRIES, PASSED_OVER, RACY_NANOSECONDS, Recognise
@@ -30,8 +31,9 @@ class Found(NamedTuple):
     """The run's folder; of a loose file the one it lies in."""
     run_id: str
     """As the names say; the log itself may know better."""
-    started: str
-    """``YYYYMMDD_HHMMSS`` out of the folder's name, the writer's local time; may be empty."""
+    started: float
+    """When its folder was made, as that one's name says (the writer's local time), epoch seconds; 0 where it does not.
+    """
     format: str = ""
     """Name of the format or store of a log outside W&B's folders; empty for W&B's."""
     store_key: str = ""
@@ -80,7 +82,7 @@ class Discovery:
         self._folders: dict[str, _Folder] = {}
         self._before: dict[str, _Folder] = {}
         self._visited: set[tuple[int, int]] = set()
-        self._logs: dict[str, list[Found]] = {}
+        self._logs: dict[str, tuple[Found, ...]] = {}
         """By run folder."""
         self._open = True
         """Some run folder has no log yet."""
@@ -191,9 +193,9 @@ class Discovery:
                 elif entry.name in WANDB_NAMES and is_wandb_dir(entry.path):
                     folder.below.append(entry.path)
 
-    def _logs_in(self, folder: str) -> list[Found]:
+    def _logs_in(self, folder: str) -> tuple[Found, ...]:
         known = self._logs.get(folder)
-        return known if known is not None and known[0].path else find_logs(folder, self._recognise)
+        return known if known is not None and known[0].path else tuple(find_logs(folder, self._recognise))
 
     def _note(self, text: str) -> None:
         if text not in self._walk_notes:
@@ -202,7 +204,7 @@ class Discovery:
 
 def _found(source: LooseSource) -> Found:
     kind = "" if source.format.startswith(WANDB_FORMATS) else source.format
-    return Found(source.path, source.folder, source.run_id, "", kind, source.key, source.name)
+    return Found(source.path, source.folder, source.run_id, 0.0, kind, source.key, source.name)
 
 
 def _sort_in(name: str, path: str, folder: _Folder, *, wandb: bool) -> None:
@@ -222,7 +224,8 @@ def find_logs(folder: str, recognise: Recognise) -> list[Found]:
     that is still to come.
     """
     named = RUN_FOLDER.fullmatch(os.path.basename(folder))
-    run_id, started = (named["id"], named["time"]) if named else (os.path.basename(folder).partition("run-")[2], "")
+    run_id = named["id"] if named else os.path.basename(folder).partition("run-")[2]
+    started = epoch_of(named["time"]) if named else 0.0
     guess = os.path.join(folder, f"run-{run_id}.wandb")
     if is_file(guess):
         return [Found(guess, folder, run_id, started)]
@@ -240,6 +243,16 @@ def find_logs(folder: str, recognise: Recognise) -> list[Found]:
         if recognise(name, b"").startswith(WANDB_FORMATS)
     ]
     return found or [Found("", folder, run_id, started)]
+
+
+def epoch_of(named: str) -> float:
+    """Epoch seconds of a local time ``YYYYmmdd_HHMMSS``; 0 where there is no such time."""
+    date, clock = (named[:4], named[4:6], named[6:8]), (named[9:11], named[11:13], named[13:])
+    try:
+        (year, month, day), (hour, minute, second) = map(int, date), map(int, clock)
+        return datetime(year, month, day, hour, minute, second).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def is_file(path: str) -> bool:

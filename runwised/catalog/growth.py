@@ -31,7 +31,7 @@ NEW_SHARE = 0.25
 """Share of a question's time that goes into reading logs never seen; the rest is for probes."""
 PIECE_SECONDS = 0.01
 LEAST_PIECE_BYTES = 32 << 10
-MOST_WARM = 256
+MOST_WARM = 64
 """Of indexes in memory; beyond, new ones wait as bytes until they are saved: they are read faster than disks sync."""
 MOST_FAILURES = 3
 KEPT_BYTES = 128 << 20
@@ -171,7 +171,7 @@ class Growth:
 
     def sidecar_path(self, run: Run) -> str:
         """Where a run's sidecar is to be written; empty when it is not to be."""
-        return "" if run.is_locked or not self.store.usable else self._path(run)
+        return "" if run.slot.is_locked or not self.store.usable else self._path(run)
 
     async def wait_finished(self) -> None:
         """Wait until a worker has finished some run."""
@@ -199,7 +199,7 @@ class Growth:
         except (OSError, SidecarDamaged):
             return
         except SidecarVersion as error:
-            run.is_locked = error.newer
+            run.slot.is_locked = error.newer
             return
         self.restored += 1
         run.learn(run.slot.stamped)

@@ -22,7 +22,6 @@ from runwised.catalog.project import Project
 from runwised.catalog.resting import Resting
 from runwised.catalog.run import NOT_READ, Run
 from runwised.catalog.segment import Segment
-from runwised.catalog.signs import Signs
 from runwised.catalog.slot import IndexLostError
 from runwised.formats import recognise
 from runwised.formats.record import NO_HINTS, Hints
@@ -110,8 +109,8 @@ class Holdings:
     def project(self) -> Project:
         """The runs as they are, for one question."""
         self.overlay.refresh(len(self.runs), self.origins)
-        unindexed = sum(1 for run in self._open if not run.slot.filled and run.size and not run.trouble)
-        self.runs = tuple(sorted(self.runs, key=lambda run: -run.newest.started))
+        unindexed = sum(not run.slot.filled and run.size > 0 and not run.trouble for run in self._open)
+        self.runs = _newest_first(self.runs)
         return Project(
             root=self.place.root,
             now=self._clock(),
@@ -243,7 +242,10 @@ class Holdings:
                 for run in some:
                     tasks.start_soon(self._bring_up_one, run, pace, share)
         self._open.update(dict.fromkeys(before))
-        if any(order_of(run) != order for run, order in before.items()):
+        is_other = [order_of(run) != order for run, order in before.items()]
+        for run in before:
+            self._growth.awake.rest(run.slot)  # of thousands nobody asks for any but a few
+        if any(is_other):
             self._regroup()
 
     def _tell(self, run: Run) -> None:
@@ -301,10 +303,7 @@ class Holdings:
         for run in self.runs:
             heeding = run.take_hints(hints)
             if heeding and run.slot.filled:
-                run.slot.clear()
-                run.is_restored = False
-                run.changed()
-                self.owe(run)
+                self._lose(run)
 
     async def _match(self, found: list[Found], now: float, pace: Pace) -> None:
         """Have a segment for each log; where several may be one run, look into them to tell."""
@@ -343,9 +342,20 @@ class Holdings:
         if any(run.links for run in rested):
             self._regroup()
 
-    async def pack(self, seconds: float) -> None:
-        """Put runs that are over since into the manifest."""
+    async def pack(self, seconds: float) -> bool:
+        """Put runs that are over since into the manifest; whether sidecars it tells of are not there."""
         await self._resting.pack(self.runs, Pace(seconds))
+        missing = await self._resting.missing(Pace(seconds))
+        for run in missing:
+            self._lose(run)
+        return bool(missing)
+
+    def _lose(self, run: Run) -> None:
+        """Its index is not to be had any more."""
+        run.slot.clear()
+        run.is_restored = False
+        run.changed()
+        self.owe(run)
 
     def _regroup(self) -> None:
         """Make, change and drop runs until they are what the segments say."""
@@ -360,7 +370,7 @@ class Holdings:
             self._due.pop(run, None)
             self._growth.drop(run)
         self._due.update(dict.fromkeys(run for run in runs if run not in before))
-        self.runs = tuple(sorted(runs, key=lambda run: -run.newest.started))
+        self.runs = _newest_first(runs)
         self._open = dict.fromkeys(self.runs)
         label(self.runs)
         for run in before ^ after:
@@ -369,7 +379,7 @@ class Holdings:
     def _run(self, parts: list[Segment], known: Run | None) -> Run:
         if known is not None and known.parts == tuple(parts):
             return known
-        run = Run(self.place.root, parts, Signs(self._holders), self._growth.awake)
+        run = Run(self.place.root, parts, self._holders, self._growth.awake)
         run.overlay = self.overlay
         run.take_hints(self._hints)
         if known is not None:
@@ -391,8 +401,14 @@ class Holdings:
                 self.owe(run)
             if (run.current.state, run.current.pid) != (before.state, before.pid):  # one without data may die, too
                 self._tell(run)
+            if not run.is_going_on:
+                self._growth.awake.rest(run.slot)
             await pace.breathe()
         for run in [run for run in self._open if run.is_over and run.printed_at <= now - WORDS_SECONDS]:
             del self._open[run]
             self._growth.awake.rest(run.slot)
         self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")
+
+
+def _newest_first(runs: Iterable[Run]) -> tuple[Run, ...]:
+    return tuple(sorted(runs, key=lambda run: -run.newest.started))

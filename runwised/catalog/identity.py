@@ -5,31 +5,64 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import struct
 from typing import NamedTuple
 
 import msgspec
 
 PROOF_BYTES = 4096
 """How much is hashed: at most this much of the head, and as much just before the offset that was read up to."""
+_NUMBERS = struct.Struct("=QQqqq")
+_LATEST = 2**63 - 1
+"""Times beyond, of the year 2262, are taken for this one."""
 
 
-_devices: dict[int, int] = {}
-"""Every device that was met, once: of ten thousand files nearly all lie on one."""
+class Seen(bytes):
+    """What one stat of a source tells. Kept of every source there is, and therefore small."""
 
+    __slots__ = ()
 
-class Seen(NamedTuple):
-    """What one stat of a source tells."""
+    def __new__(cls, device: int, inode: int, size: int, mtime_ns: int, ctime_ns: int) -> Seen:
+        """Of these numbers; see the properties."""
+        try:
+            return super().__new__(cls, _NUMBERS.pack(device, inode, size, mtime_ns, ctime_ns))
+        except struct.error:
+            times = min(mtime_ns, _LATEST), min(ctime_ns, _LATEST)
+            return super().__new__(cls, _NUMBERS.pack(device, inode, size, *times))
 
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
+    def _number(self, at: int) -> int:
+        number: int = _NUMBERS.unpack(self)[at]
+        return number
+
+    @property
+    def device(self) -> int:
+        """Device the file lies on."""
+        return self._number(0)
+
+    @property
+    def inode(self) -> int:
+        """Its number there."""
+        return self._number(1)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._number(2)
+
+    @property
+    def mtime_ns(self) -> int:
+        """Modification time, nanoseconds."""
+        return self._number(3)
 
     @property
     def times(self) -> tuple[int, int]:
         """Modification and change time, nanoseconds."""
-        return self.mtime_ns, self.ctime_ns
+        return self._number(3), self._number(4)
+
+    @property
+    def ctime_ns(self) -> int:
+        """Change time, nanoseconds."""
+        return self._number(4)
 
 
 class Fingerprint(msgspec.Struct, frozen=True, array_like=True):
@@ -60,13 +93,7 @@ def look(path: str) -> Seen | None:
 
 def seen(found: os.stat_result) -> Seen:
     """The part of a stat that tells files apart."""
-    return Seen(
-        _devices.setdefault(found.st_dev, found.st_dev),
-        found.st_ino,
-        found.st_size,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
-    )
+    return Seen(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 class Piece(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import stat
 from itertools import islice
@@ -86,4 +85,6 @@ def _nearest(path: str) -> list[str]:
             names = [entry.name for entry in islice(entries, MOST_NAMES)]
     except (OSError, ValueError):
         return []
+    import difflib
+
     return difflib.get_close_matches(name[:255], sorted(names), n=3, cutoff=_CUTOFF)

@@ -38,7 +38,7 @@ def prune(folder: str, limits: Limits) -> int:
     since = time.time() - limits.grace_seconds
     kept: list[_Kept] = []
     removed = 0
-    # Sidecars first: notes and manifests stand for them.
+    # Sidecars first: notes stand for them.
     for each in sorted(_kept_in(folder), key=lambda each: not each.path.endswith(SUFFIX)):
         if each.used_at < since and _is_orphan(each.path):
             removed += _remove(each)
@@ -74,7 +74,7 @@ def _kept_in(folder: str) -> Iterator[_Kept]:
 def _is_orphan(path: str) -> bool:
     """Whether nothing is there any more that it stands for."""
     if path.endswith(MANIFEST_SUFFIX):
-        return not any(os.path.lexists(rested.place) for rested, _ in Manifest(path).load())
+        return not any(_is_there(source.file.path) for known, _ in Manifest(path).load() for source in known.sources)
     if path.endswith(NOTE_SUFFIX):
         return not os.path.lexists(os.path.splitext(path)[0] + SUFFIX)
     try:

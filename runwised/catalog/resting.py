@@ -10,12 +10,13 @@ import anyio.to_thread
 
 from runwised.catalog.awake import Awake
 from runwised.catalog.feeds import Stamped
-from runwised.catalog.manifest import Head, Manifest, Rested
+from runwised.catalog.manifest import Glimpse, Manifest, Rested
 from runwised.catalog.pace import Pace
 from runwised.catalog.run import Run
 from runwised.catalog.segment import Segment
+from runwised.catalog.shelved import Shelved
 from runwised.catalog.slot import IndexLostError
-from runwised.catalog.store import Store, signature_at
+from runwised.catalog.store import Store
 from runwised.catalog.tracked import compare
 from runwised.index.sidecar import SidecarDamaged, SidecarVersion
 from runwised.index.view import Condition
@@ -25,8 +26,8 @@ class _Kept(NamedTuple):
     """A run the manifest knows, all of whose sources are as they were."""
 
     parts: tuple[Segment, ...]
-    rested: Rested
-    head: Head | None
+    known: Glimpse
+    shelved: Shelved
 
 
 class Resting:
@@ -37,6 +38,10 @@ class Resting:
         self._awake = awake
         self._manifest = Manifest(store.manifest_path(root) if root else "")
         self._known: dict[Segment, _Kept] = {}
+        self._conditions: dict[Condition, Condition] = {}
+        """Each once: of thousands of runs nearly all ended in the same way."""
+        self._unchecked: list[Run] = []
+        """Runs put to rest by the manifest alone."""
 
     async def introduce(self, segments: Iterable[Segment]) -> None:
         """Have sources that are as the manifest knows them know of themselves what their logs say."""
@@ -44,53 +49,56 @@ class Resting:
             await anyio.to_thread.run_sync(self._introduce, {part.path: part for part in segments})
 
     def _introduce(self, by_path: Mapping[str, Segment]) -> None:
-        conditions: dict[Condition, Condition] = {}
-        for rested, head in self._manifest.load():
-            parts = [by_path.get(source.file.path) for source in rested.sources]
-            pairs = [(part, source) for part, source in zip(parts, rested.sources, strict=True) if part is not None]
+        for known, offset in self._manifest.load():
+            parts = [by_path.get(source.file.path) for source in known.sources]
+            pairs = [(part, source) for part, source in zip(parts, known.sources, strict=True) if part is not None]
             if len(pairs) < len(parts) or any(not _is_same(part, source) for part, source in pairs):
                 continue
-            if not self._has_sidecar(pairs[0][0], rested):
-                continue
             for part, source in pairs:
-                part.run_id = part.found.run_id if source.run_id == part.found.run_id else source.run_id
-                part.said_start = source.started
-            rested.condition = conditions.setdefault(rested.condition, rested.condition)
-            rested.sources = []
-            self._known[pairs[0][0]] = _Kept(tuple(part for part, _ in pairs), rested, head)
+                part.take(source)
+            known.condition = self._conditions.setdefault(known.condition, known.condition)
+            known.sources = []
+            run = tuple(part for part, _ in pairs)
+            self._known[run[0]] = _Kept(run, known, self._shelve(offset, run))
 
-    def _has_sidecar(self, first: Segment, rested: Rested) -> bool:
-        """Whether its sidecar is where this cache keeps it, and is the one that was there.
-
-        A cache may have been copied, or moved: what lies elsewhere is not its own. Devices are numbered anew.
-        """
-        found = signature_at(rested.place) if rested.place == self._store.path_of(first.found) else None
-        if found is None or found[1:] != rested.signature[1:]:
-            return False
-        rested.signature = found
-        return True
+    def _shelve(self, offset: int, parts: tuple[Segment, ...]) -> Shelved:
+        assert self._manifest.shelf is not None
+        return Shelved(self._manifest.shelf, offset, parts, self._store)
 
     def put_to_rest(self, run: Run) -> bool:
         """Have a run be as it was; False where the manifest does not know it as it is."""
         kept = self._known.get(run.parts[0])
         if kept is None or kept.parts != run.parts or run.slot.filled:
             return False
-        rested = kept.rested
-        run.was_packed = run.rest_as(rested, self._store.known(rested.place, rested.signature, kept.head))
-        return run.was_packed
+        is_at_rest = run.rest_as(kept.known, kept.shelved)
+        if is_at_rest:
+            self._unchecked.append(run)
+        return is_at_rest
 
     def forget(self) -> None:
         """Every run that may be in it was seen."""
         self._known = {}
 
+    async def missing(self, pace: Pace) -> list[Run]:
+        """Runs at rest whose sidecars are not those the manifest tells of, as far as the time allows.
+
+        A start does not wait for that: most are never asked for, and who is asks for its sidecar itself.
+        """
+        found = []
+        while self._unchecked and not pace.spent():
+            run = self._unchecked.pop()
+            if run.slot.shelved is not None and not run.slot.shelved.has_sidecar():
+                found.append(run)
+            await pace.breathe()
+        return found
+
     async def pack(self, runs: Sequence[Run], pace: Pace) -> None:
         """Put those into the manifest that are over since, as far as the time allows."""
         if not self._manifest.path or not self._store.usable:
             return
-        entries: list[tuple[Rested, bytes]] = []
-        packed: list[Run] = []
+        packed: list[tuple[Run, Rested, bytes]] = []
         for run in runs:
-            if run.was_packed or run.slot.file is None or run.is_going_on:
+            if run.was_packed or run.is_going_on or not run.slot.is_in_file:
                 continue
             if pace.spent():
                 break
@@ -99,31 +107,35 @@ class Resting:
             with contextlib.suppress(OSError, SidecarDamaged, SidecarVersion, IndexLostError):
                 rested = run.rested()
                 if rested is not None:
-                    entries.append((rested, run.slot.head()))
-                    packed.append(run)
+                    packed.append((run, rested, run.slot.head()))
             self._awake.rest(run.slot)
             await pace.breathe()
         try:
-            await anyio.to_thread.run_sync(self._manifest.add, entries)
+            offsets = await anyio.to_thread.run_sync(self._manifest.add, [each[1:] for each in packed])
+            self._put_on_shelf(packed, offsets)
             if self._manifest.is_stale(len(runs)):
-                await anyio.to_thread.run_sync(self._compact, {run.parts[0].path for run in runs})
+                await self._compact(runs)
         except OSError as error:
-            for run in packed:
+            for run, _, _ in packed:
                 run.was_packed = False
             self._store.failed(error)
 
-    def _compact(self, paths: set[str]) -> None:
+    def _put_on_shelf(self, packed: Sequence[tuple[Run, Rested, bytes]], offsets: Sequence[int | None]) -> None:
+        """Have those that did not change meanwhile hold no more than where they stand."""
+        for (run, rested, _), offset in zip(packed, offsets, strict=True):
+            if offset is not None and run.was_packed:
+                rested.condition = self._conditions.setdefault(rested.condition, rested.condition)
+                run.rest_as(rested, self._shelve(offset, run.parts))
+
+    async def _compact(self, runs: Sequence[Run]) -> None:
         """Write it anew without what is out of date. Raises OSError."""
-        last = {rested.sources[0].file.path: (rested, head) for rested, head in self._manifest.load()}
-        kept = [each for path, each in last.items() if path in paths]
-        self._manifest.replace((rested, _read(head)) for rested, head in kept)
-
-
-def _read(head: Head | None) -> bytes:
-    try:
-        return head.read() if head is not None else b""
-    except OSError:  # it stands in the sidecar as well
-        return b""
+        standing: list[tuple[Run, Rested, bytes]] = []
+        for run in runs:
+            with contextlib.suppress(OSError):  # whoever asks for the run has it made anew
+                if run.slot.shelved is not None:
+                    standing.append((run, *run.slot.shelved.take_down()[1:]))
+        offsets = await anyio.to_thread.run_sync(self._manifest.replace, [each[1:] for each in standing])
+        self._put_on_shelf(standing, offsets)
 
 
 def _is_same(part: Segment, source: Stamped) -> bool:

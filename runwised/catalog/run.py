@@ -11,16 +11,18 @@ import numpy as np
 
 from runwised.catalog.awake import Awake, remembered
 from runwised.catalog.companions import console_changed_at
+from runwised.catalog.ends import end_of, final_exit, first_time_of, history_of, last_time_of, system_of
 from runwised.catalog.extras import SideConfigs, last_values, old_exit, without_bookkeeping
-from runwised.catalog.manifest import Rested
+from runwised.catalog.healed import HealedTable
+from runwised.catalog.manifest import Glimpse, Rested
 from runwised.catalog.memory import Memory
 from runwised.catalog.printing_run import PrintingRun
+from runwised.catalog.processes import Holders
 from runwised.catalog.readback import read_records, read_rows
 from runwised.catalog.segment import Segment
+from runwised.catalog.shelved import Shelved
 from runwised.catalog.signs import LogSays, Signs
-from runwised.catalog.slot import HealedTable
 from runwised.catalog.stand_ins import find_stand_ins
-from runwised.catalog.store import SidecarFile
 from runwised.formats.record import Alert, Definition, Exit, Row
 from runwised.index.kept import Mark
 from runwised.index.metadata import SourceState
@@ -37,33 +39,42 @@ class Run(PrintingRun):
     """See `runwised.index.view.RunView` for what the properties of that name say."""
 
     __slots__ = (
-        "__weakref__", "_is_mute", "_last", "_linked", "_links", "_signs",
-        "current", "history", "root", "system", "was_packed",
+        "__weakref__", "_good_until", "_holders", "_is_mute", "_linked", "_links", "_signs",
+        "current", "root", "was_packed",
     )  # fmt: skip
 
-    def __init__(self, root: str, segments: Sequence[Segment], signs: Signs, awake: Awake) -> None:
+    def __init__(self, root: str, segments: Sequence[Segment], holders: Holders, awake: Awake) -> None:
         super().__init__(segments, awake)
         self.root = root
         self.current = NOT_READ
-        self._signs = signs
+        self._holders = holders
+        self._signs: Signs | None = None
+        """None until it is worked out what the run is doing; what was known of a run at rest is `_good_until`."""
+        self._good_until = 0.0
         self._linked: Sequence[Segment] = ()
         self._links: Sequence[str] | None = None
         self.was_packed = False
         """Whether it was looked at for the manifest since it changed."""
-        self._last: tuple[int | None, float | None] | None = None
         self._is_mute: bool | None = None
         """Whether it has no rows; kept at rest as well: of all text that was printed every question asks that."""
-        self.history: Table = HealedTable(self.slot, _history)
+
+    @remembered
+    def history(self) -> Table:
         """See `RunView`."""
-        self.system: Table = HealedTable(self.slot, _system)
+        return HealedTable(self.slot, history_of)
+
+    @remembered
+    def system(self) -> Table:
         """See `RunView`."""
+        return HealedTable(self.slot, system_of)
 
     def changed(self) -> None:
         """Something it is read from, or its index, is not what it was."""
         super().changed()
-        self._last = self._links = self._is_mute = None
-        self.was_packed = False
-        self._signs.forget()
+        self._links = self._is_mute = None
+        self.was_packed, self._good_until = False, 0.0
+        if self._signs is not None:
+            self._signs.forget()
 
     @property
     def is_going_on(self) -> bool:
@@ -79,36 +90,34 @@ class Run(PrintingRun):
         is_plain = not (self.trouble or self.is_held or self._linked or len(self.every) > len(self.parts))
         if file is None or self.is_going_on or not is_plain or self.compare() != "same":
             return None
-        sources, logs = list(self.slot.stamped), self.slot.logs
+        sources = list(self.slot.stamped)
         if len(sources) != len(self.parts) or file.signature is None:
             return None
         if self._is_wandb and not self.slot.ask(self.has_rows):
             return None  # what stands in for its log may come yet
-        hints = [log.hints for log in logs]
         return Rested(
-            file.path,
-            file.signature,
-            sources,
-            hints,
-            self.current,
-            self._signs.good_until,
-            self._identity.name or "",
-            *self._last_row,
-            [*self.links],
+            sources=sources,
+            hints=[log.hints for log in self.slot.logs],
+            condition=self.current,
+            good_until=self._signs.good_until if self._signs else self._good_until,
+            name=self._identity.name or "",
+            links=[*self.links],
+            signature=file.signature,
+            last_step=self._last_row[0],
+            last_time=self._last_row[1],
         )
 
-    def rest_as(self, rested: Rested, file: SidecarFile) -> bool:
+    def rest_as(self, known: Glimpse, shelved: Shelved) -> bool:
         """Be as it was when that was known of it; its sources are the same. False where its settings are others now."""
-        logs = self.logs
-        if [log.hints for log in logs] != rested.hints:
+        if [part.hints for part in self.parts] != known.hints:
             return False
-        self.slot.put_rested(file, logs)
-        self.is_restored = True
-        self.current = rested.condition
-        self._signs.take(rested.condition, rested.good_until)
+        self.slot.put_on_shelf(shelved)
+        self.is_restored = self.was_packed = True
+        self.current, self._signs = known.condition, None
+        self._good_until = math.inf if math.isinf(known.good_until) else known.good_until  # one object for all
         own = self.parts[0].said_id
-        self._name = own if rested.name == own else rested.name
-        self._last, self._links = (rested.last_step, rested.last_time), tuple(rested.links)
+        self._name = own if known.name == own else known.name
+        self._links = tuple(known.links)
         return True
 
     @property
@@ -118,13 +127,15 @@ class Run(PrintingRun):
 
     def is_settled(self, now: float) -> bool:
         """Whether its condition cannot have changed since it was worked out."""
-        return self._signs.is_good(now)
+        return self._signs.is_good(now) if self._signs is not None else now < self._good_until
 
     def settle(self, now: float) -> None:
         """Work out what it is doing."""
         if self.size and not self.indexed and not any(part.is_probed for part in self.parts):
             self.current = NOT_READ
             return
+        if self._signs is None:
+            self._signs = Signs(self._holders)
         self.current = self._signs.condition(self._says(), self.newest, now)
 
     def _says(self) -> LogSays:
@@ -132,7 +143,7 @@ class Run(PrintingRun):
         started = self.newest.said_start if self.newest.said_start is not None else identity.start_time
         if self.indexed:
             sources = self.slot.ask(self._last_words)
-            final = _final([found for source in sources for found in source.exits])
+            final = final_exit([found for source in sources for found in source.exits])
             preempting = any(mark.kind == "preempting" for source in sources for mark in source.marks)
             empty = identity.run_id is None and not self.slot.ask(self.has_rows)
         else:
@@ -168,13 +179,22 @@ class Run(PrintingRun):
             self._is_mute = not self.history.total_rows
         return self._is_mute
 
-    @property
+    @remembered
     def _last_row(self) -> tuple[int | None, float | None]:
         """Step of the last served row, and the newest time in the log."""
-        if self._last is None:
-            # One question, not one for each number: a damaged sidecar is replaced by what is in the logs by then.
-            self._last = self.slot.ask(_end) if self.indexed else (self.told.step, self.told.time)
-        return self._last
+        if not self.indexed:
+            return self.told.step, self.told.time
+        # One question, not one for each number: a damaged sidecar is replaced by what is in the logs by then.
+        return self._shelved_end or self.slot.ask(end_of)
+
+    @property
+    def _shelved_end(self) -> tuple[int | None, float | None] | None:
+        """The same, as the manifest says; None where it says nothing."""
+        try:
+            rested = self.slot.rested
+        except OSError:  # other bytes than were there
+            return None
+        return (rested.last_step, rested.last_time) if rested else None
 
     @remembered
     def created(self) -> float | None:
@@ -183,7 +203,7 @@ class Run(PrintingRun):
         if said is None:
             said = self.slot.ask(lambda index: min((s.first_time for s in index.sources if s.first_time), default=None))
         if said is None and not self._is_wandb:
-            first = self.slot.ask(_first_time)
+            first = self.slot.ask(first_time_of)
             said = first if math.isfinite(first) else None
         oldest = self.parts[0]
         return said if said is not None else (oldest.started if self._is_wandb else oldest.said_start) or None
@@ -346,7 +366,7 @@ class Run(PrintingRun):
     @property
     def heard(self) -> float | None:
         """See `RunView`."""
-        last = float(np.nan_to_num(self.slot.ask(_last_time))) if self.indexed else self.told.time or 0.0
+        last = float(np.nan_to_num(self.slot.ask(last_time_of))) if self.indexed else self.told.time or 0.0
         if not self._is_wandb:  # its log holds nothing but what the program itself says
             last = max(last, self.newest.grown_at or 0.0) or self.newest.changed_at
         return max(last, console_changed_at(self.newest.found.folder)) or None
@@ -358,37 +378,3 @@ class Run(PrintingRun):
         state, _, code, pid = self.current
         state = "running" if state == "empty" and pid else state
         return Mark(records, self.step, state, code, self.segments, self.console_end, self.beginning)
-
-
-def _history(index: IndexedRun) -> Table:
-    return index.history
-
-
-def _system(index: IndexedRun) -> Table:
-    return index.system
-
-
-def _end(index: IndexedRun) -> tuple[int | None, float | None]:
-    """Step of the last served row, and the newest time."""
-    rows, samples, logged = index.history.row_count, index.system.row_count, index.last_step
-    step = int(index.history.steps(rows - 1, rows)[0]) if rows else None
-    times = [_last_time(index)] if rows and logged is None else []
-    times += [source.last_time for source in index.sources if source.last_time is not None]
-    times += [float(index.system.times(samples - 1, samples)[0])] if samples else []
-    return step if logged is None else logged, max((time for time in times if math.isfinite(time)), default=None)
-
-
-def _first_time(index: IndexedRun) -> float:
-    """Of the first served row; NaN where there is none."""
-    return float(index.history.times(0, 1)[0]) if index.history.row_count else math.nan
-
-
-def _last_time(index: IndexedRun) -> float:
-    """Of the last served row; 0 where there is none."""
-    rows = index.history.row_count
-    return float(index.history.times(rows - 1, rows)[0]) if rows else 0.0
-
-
-def _final(exits: Sequence[Exit]) -> Exit | None:
-    """The exit that ended the run; one that only ended a writer where there is no other."""
-    return next((found for found in reversed(exits) if not found.not_complete), exits[-1] if exits else None)

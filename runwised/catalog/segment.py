@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import anyio.to_thread
 from msgspec.structs import asdict, replace
 
 from runwised.catalog.discover import Found
-from runwised.catalog.feeds import Log, is_store, kind_named
-from runwised.catalog.identity import Seen, look, seen
+from runwised.catalog.feeds import Log, Stamped, is_store, kind_named
+from runwised.catalog.identity import Seen, look
 from runwised.catalog.opening import open_source, read_head
 from runwised.catalog.stores import Store
 from runwised.formats import choose
@@ -32,7 +30,7 @@ class Segment:
     """One start of a run's program, and the log it left."""
 
     __slots__ = (
-        "_closed", "_format", "_named_start", "_probed", "_store", "asked", "error", "found", "grown_at", "hints",
+        "_closed", "_format", "_probed", "_store", "asked", "error", "found", "grown_at", "hints",
         "path", "probe", "run_id", "said_start", "seen",
     )  # fmt: skip
 
@@ -55,7 +53,6 @@ class Segment:
         """Why it cannot be read."""
         self._closed: Seen | None = None
         """What was seen of it when it could not be read."""
-        self._named_start = _epoch(found.started)
         self._probed: Seen | None = None
         self._format: Format | None = None
         kind = kind_named(found.format) if found.format else None
@@ -84,12 +81,18 @@ class Segment:
     @property
     def started(self) -> float:
         """Epoch seconds: as the log says, else as the folder's name does, else when the file was last changed."""
-        return self.said_start or self._named_start or self.changed_at
+        return self.said_start or self.found.started or self.changed_at
 
     @property
     def said_id(self) -> str:
         """The run id, as the log says or else the names of its folder and file."""
         return self.run_id or self.found.run_id
+
+    def take(self, said: Stamped) -> None:
+        """What the log says of itself, as its index or the manifest has it."""
+        named = self.found.run_id
+        self.run_id = named if said.run_id == named else said.run_id
+        self.said_start = said.started
 
     @property
     def is_probed(self) -> bool:
@@ -112,16 +115,12 @@ class Segment:
             return False
         if self._store is not None:
             return self._look_into_store(self._store, now)
-        try:
-            found = os.stat(self.path)
-        except OSError:
-            self.seen, self.asked = None, 0
-            return before is not None
-        if before == (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns):
+        found = look(self.path)
+        if found == before:
             return False
-        self.seen = seen(found) if stat.S_ISREG(found.st_mode) else None
+        self.seen = found
         self.asked = self.size
-        if before is not None and self.seen is not None and self.seen.size > before.size:
+        if before is not None and found is not None and found.size > before.size:
             self.grown_at = now
         return True
 
@@ -225,20 +224,12 @@ class Segment:
 
     def log(self) -> Log | None:
         """The source to index; None while there is nothing to read."""
-        form = self._store or self.choose_format() if self.is_readable else None
+        return self.source() if self.is_readable else None
+
+    def source(self) -> Log | None:
+        """The same, whatever became of the file; None while it is not known how it is read."""
+        form = self._store or self.choose_format()
         return Log(self.found.path, form, self.found.store_key, self.hints) if form else None
-
-
-def _epoch(named: str) -> float:
-    """Epoch seconds of the local time in a folder's name; 0 where there is none."""
-    if len(named) != len("YYYYmmdd_HHMMSS"):
-        return 0.0
-    date, clock = (named[:4], named[4:6], named[6:8]), (named[9:11], named[11:13], named[13:])
-    try:
-        (year, month, day), (hour, minute, second) = map(int, date), map(int, clock)
-        return datetime(year, month, day, hour, minute, second).timestamp()
-    except (ValueError, OverflowError):
-        return 0.0
 
 
 def _read_ends(path: str) -> tuple[bytes, bytes, int]:

@@ -63,10 +63,6 @@ class Signs:
         """Something changed: look again."""
         self._condition = None
 
-    def take(self, condition: Condition, good_until: float) -> None:
-        """What was worked out before, by another daemon maybe."""
-        self._condition, self._good_until = condition, good_until
-
     @property
     def good_until(self) -> float:
         """When the condition that was worked out last is to be looked at again, epoch seconds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import anyio
@@ -11,13 +11,13 @@ import anyio
 from runwised.catalog.awake import Awake
 from runwised.catalog.feeds import Log, SourceChangedError, Stamped
 from runwised.catalog.identity import Fingerprint, look
+from runwised.catalog.manifest import Rested
 from runwised.catalog.memory import Memory, note_path
+from runwised.catalog.shelved import Shelved, Taken
 from runwised.catalog.store import MemoryFile, SidecarFile
 from runwised.catalog.warm import Warm, stamp_of
-from runwised.formats.record import Floats, Ints
 from runwised.index.run_index import IndexedRun, RunIndex
 from runwised.index.sidecar import FIRST_READ, Sidecar, SidecarDamaged, SidecarVersion, head_of
-from runwised.index.view import Buckets, Other, Series, Stats, Table
 
 T = TypeVar("T")
 
@@ -37,25 +37,29 @@ class IndexSlot:
     """One run's index. `logs` are the sources it is, or would be, made from.
 
     An index in a sidecar is opened when it is asked, and at `rest` again when nobody asks: of ten thousand runs the
-    most are over, and only asked for now and then.
+    most are over, and only asked for now and then. Of those nothing is held then but where they stand on the shelf.
     """
 
     __slots__ = (
-        "_awake", "_counted", "_file", "_lock", "_memo", "_memory", "_sidecar", "_stamped",
-        "asked_at", "is_saved", "logs", "place", "saved_at", "saved_bytes", "warm",
+        "_awake", "_counted", "_file", "_lock", "_logs", "_memo", "_memory", "_place", "_sidecar", "_stamped",
+        "_taken", "asked_at", "is_locked", "is_saved", "saved_at", "saved_bytes", "shelved", "warm",
     )  # fmt: skip
 
     def __init__(self, awake: Awake) -> None:
-        self.logs: Sequence[Log] = ()
+        self._logs: Sequence[Log] | None = ()
         self.warm: Warm | None = None
         self.is_saved = False
         """Whether the sidecar holds all that is in memory."""
+        self.is_locked = False
+        """The sidecar belongs to a newer version of this program: it is not to be written."""
         self.saved_at = 0.0
         self.saved_bytes = 0
         self.asked_at = 0.0
-        self.place = ""
-        """Where the sidecar lies or may lie; empty without a cache, or while that was not asked for."""
+        self._place = ""
         self._awake = awake
+        self.shelved: Shelved | None = None
+        """Where the run stands while it is over; what is had from there is `_taken`, `_logs` and `_place`."""
+        self._taken: Taken | None = None
         self._counted = 0
         """What the sidecar held when that was counted last, bytes."""
         self._file: SidecarFile | MemoryFile | None = None
@@ -64,6 +68,28 @@ class IndexSlot:
         self._memory: Memory | None = None
         self._memo: dict[str, Any] | None = None
         self._lock: anyio.Lock | None = None
+
+    @property
+    def logs(self) -> Sequence[Log]:
+        """The sources it is, or would be, made from."""
+        if self._logs is None:
+            self._logs = self.shelved.logs if self.shelved else ()
+        return self._logs
+
+    @logs.setter
+    def logs(self, logs: Sequence[Log]) -> None:
+        self._logs = logs
+
+    @property
+    def place(self) -> str:
+        """Where the sidecar lies or may lie; empty without a cache, or while that was not asked for."""
+        if not self._place and self.shelved:
+            self._place = self.shelved.place
+        return self._place
+
+    @place.setter
+    def place(self, place: str) -> None:
+        self._place = place
 
     @property
     def lock(self) -> anyio.Lock:
@@ -110,6 +136,9 @@ class IndexSlot:
         self._memo = None
         if self.warm is None:
             self._sidecar = self._stamped = None
+            if self.shelved is not None:
+                self._taken = self._logs = None
+                self._place = ""
             if self._lock is not None and not self._lock.locked():
                 self._lock = None
             if self._memory is not None and not self._memory.is_new:
@@ -123,12 +152,35 @@ class IndexSlot:
     @property
     def filled(self) -> bool:
         """Whether there is an index."""
-        return self.warm is not None or self._file is not None
+        return self.warm is not None or self._file is not None or self.shelved is not None
+
+    @property
+    def is_in_file(self) -> bool:
+        """Whether the sidecar is a file and holds all there is."""
+        return self.is_saved and (self.shelved is not None or isinstance(self._file, SidecarFile))
+
+    @property
+    def rested(self) -> Rested | None:
+        """What the manifest says of it; None where it does not stand there. Raises OSError."""
+        taken = self._take_down(self.shelved) if self.shelved is not None else None
+        return taken.rested if taken else None
 
     @property
     def file(self) -> SidecarFile | None:
-        """The sidecar, when it is a file and holds all there is."""
-        return self._file if isinstance(self._file, SidecarFile) and self.is_saved else None
+        """The sidecar, where it `is_in_file`. Raises OSError."""
+        file = self._at_hand() if self.is_in_file else None
+        return file if isinstance(file, SidecarFile) else None
+
+    def _at_hand(self) -> SidecarFile | MemoryFile | None:
+        """The sidecar; None where there is none. Raises OSError."""
+        return self._file if self.shelved is None else self.shelved.take_down().file
+
+    def _take_down(self, shelved: Shelved) -> Taken:
+        """What the manifest has of it, kept while it is asked. Raises OSError."""
+        if self._taken is None:
+            self._taken = shelved.take_down()
+            self._woke()
+        return self._taken
 
     @property
     def kept(self) -> MemoryFile | None:
@@ -144,7 +196,7 @@ class IndexSlot:
     @property
     def stamped(self) -> Sequence[Stamped]:
         """The sources its sidecar was made from; none where the index is in memory."""
-        if self.warm is not None or self._file is None:
+        if self.warm is not None or not self.filled:
             return ()
         if self._stamped is None:
             self._stamped = self.ask(lambda index: stamp_of(index).sources if isinstance(index, Sidecar) else ())
@@ -188,22 +240,23 @@ class IndexSlot:
         self.put_file(file, is_same=True)
         self._awake.rest(self)
 
-    def put_rested(self, file: SidecarFile, logs: Sequence[Log]) -> None:
-        """The index is what this file holds, made from these logs as they are; it is opened when it is asked."""
-        self._put(None, file, None)
-        self.place, self.logs, self.is_saved = file.path, logs, True
+    def put_on_shelf(self, shelved: Shelved) -> None:
+        """The index is what the sidecar holds of a run that stands there; it is had from there when it is asked."""
+        self._put(None, None, None)
+        self.shelved, self._logs, self.is_saved = shelved, None, True
+        self._awake.rest(self)
 
     def head(self) -> bytes:
         """What its sidecar begins with; empty where that is long. Raises OSError, SidecarDamaged and SidecarVersion."""
         file = self.file
-        if file is None:
-            return b""
-        return file.head.read() if file.head else head_of(file.read_at(0, FIRST_READ))
+        return b"" if file is None else head_of(file.read_at(0, FIRST_READ))
 
     def take_over(self, other: IndexSlot) -> None:
         """Have what the other one has."""
         self._put(other.warm, other._file, other._sidecar)
+        self.shelved = other.shelved
         self.logs, self.is_saved, self.place, self._memory = other.logs, other.is_saved, other.place, other._memory
+        self.is_locked = other.is_locked
         self._woke()
 
     def clear(self) -> None:
@@ -213,16 +266,18 @@ class IndexSlot:
 
     def _put(self, warm: Warm | None, file: SidecarFile | MemoryFile | None, sidecar: Sidecar | None) -> None:
         self.warm, self._file, self._sidecar, self._stamped = warm, file, sidecar, None
+        if self.shelved is not None:
+            self.logs, self.place = self.logs, self.place
+            self.shelved = self._taken = None
 
     def thaw(self) -> Warm:
         """An index of its own, to be read on: what the sidecar holds, or an empty one.
 
         Raises SourceChangedError when the logs are not those it was made from.
         """
-        if self._file is None:
-            return Warm(self.logs)
         try:
-            return Warm.thaw(Sidecar(self._file.read_at, self._file.size), self.logs)
+            file = self._at_hand()
+            return Warm.thaw(Sidecar(file.read_at, file.size), self.logs) if file else Warm(self.logs)
         except (SidecarDamaged, OSError):
             return Warm(self.logs)
 
@@ -235,11 +290,11 @@ class IndexSlot:
         self.asked_at = self._awake.now()
         if self.warm is not None:
             return question(self.warm.index)
-        if self._file is None:
+        if not self.filled:
             return question(NOTHING)
         try:
             if self._sidecar is None:
-                self._sidecar = _open(self._file)
+                self._sidecar = self._open()
                 self._woke()
             sidecar = self._sidecar
             found = question(sidecar)
@@ -250,7 +305,16 @@ class IndexSlot:
             return self.ask(question)
         return found
 
+    def _open(self) -> Sidecar:
+        """Raises SidecarDamaged, SidecarVersion and OSError."""
+        if self.shelved is not None:
+            file, _, head = self._take_down(self.shelved)
+            return Sidecar(file.read_at, file.size, head)
+        assert self._file is not None
+        return Sidecar(self._file.read_at, self._file.size)
+
     def _read_again(self, cause: Exception) -> Warm:
+        self.is_locked = self.shelved is not None and _is_newer(self.place)
         to_read = sum(found.size for log in self.logs if (found := look(log.path)) is not None)
         self.clear()
         if to_read > MOST_HEALED_BYTES:
@@ -264,93 +328,13 @@ class IndexSlot:
         return warm
 
 
-def _open(file: SidecarFile | MemoryFile) -> Sidecar:
-    """Raises SidecarDamaged, SidecarVersion and OSError."""
-    if isinstance(file, SidecarFile) and file.head is not None:
-        try:
-            return Sidecar(file.read_at, file.size, file.head.read())
-        except (OSError, SidecarDamaged, SidecarVersion):
-            file.head = None
-    return Sidecar(file.read_at, file.size)
-
-
-class HealedTable:
-    """A table of whatever index is in the slot when it is asked; see `runwised.index.view.Table`."""
-
-    __slots__ = ("__weakref__", "_choose", "_slot")
-
-    def __init__(self, slot: IndexSlot, choose: Callable[[IndexedRun], Table]) -> None:
-        self._slot = slot
-        self._choose = choose
-
-    def _ask(self, question: Callable[[Table], T]) -> T:
-        return self._slot.ask(lambda index: question(self._choose(index)))
-
-    @property
-    def row_count(self) -> int:
-        """See `Table`."""
-        return self._ask(lambda table: table.row_count)
-
-    @property
-    def total_rows(self) -> int:
-        """See `Table`."""
-        return self._ask(lambda table: table.total_rows)
-
-    @property
-    def names(self) -> Sequence[str]:
-        """See `Table`."""
-        return self._ask(lambda table: table.names)
-
-    @property
-    def others(self) -> Mapping[str, Other]:
-        """See `Table`."""
-        return self._ask(lambda table: table.others)
-
-    def stats(self, name: str) -> Stats:
-        """See `Table`."""
-        return self._ask(lambda table: table.stats(name))
-
-    def altered(self, name: str) -> int:
-        """See `Table`."""
-        return self._ask(lambda table: table.altered(name))
-
-    def position(self, step: int) -> int:
-        """See `Table`."""
-        return self._ask(lambda table: table.position(step))
-
-    def steps(self, start: int, stop: int) -> Ints:
-        """See `Table`."""
-        return self._ask(lambda table: table.steps(start, stop))
-
-    def times(self, start: int, stop: int) -> Floats:
-        """See `Table`."""
-        return self._ask(lambda table: table.times(start, stop))
-
-    def numbers(self, start: int, stop: int) -> Ints:
-        """See `Table`."""
-        return self._ask(lambda table: table.numbers(start, stop))
-
-    def records(self, numbers: Ints) -> Ints:
-        """See `Table`."""
-        return self._ask(lambda table: table.records(numbers))
-
-    def records_of(self, start: int, stop: int) -> Ints:
-        """See `Table`."""
-        return self._ask(lambda table: table.records_of(start, stop))
-
-    def record_step(self, record: int) -> int:
-        """See `Table`."""
-        return self._ask(lambda table: table.record_step(record))
-
-    @property
-    def by_step(self) -> bool:
-        """See `Table`."""
-        return self._ask(lambda table: table.by_step)
-
-    def series(self, name: str, start: int = 0, stop: int | None = None) -> Series:
-        """See `Table`."""
-        return self._ask(lambda table: table.series(name, start, stop))
-
-    def sample(self, name: str, most: int, start: int = 0, stop: int | None = None) -> Buckets:
-        """See `Table`."""
-        return self._ask(lambda table: table.sample(name, most, start, stop))
+def _is_newer(path: str) -> bool:
+    """Whether a newer version of this program has put its own sidecar there."""
+    try:
+        file = SidecarFile(path)
+        Sidecar(file.read_at, file.size)
+    except SidecarVersion as error:
+        return error.newer
+    except (OSError, SidecarDamaged):  # it is none of any version
+        return False
+    return False

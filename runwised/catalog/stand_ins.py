@@ -25,4 +25,4 @@ def find_stand_ins(log: Found) -> list[Segment]:
     if not found:
         console = find_output_log(log.folder)
         found = [(console, CONSOLE)] if console else []
-    return [Segment(Found(path, log.folder, log.run_id, "", kind)) for path, kind in found]
+    return [Segment(Found(path, log.folder, log.run_id, 0.0, kind)) for path, kind in found]

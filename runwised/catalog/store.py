@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 from weakref import WeakSet
 
 from runwised.catalog.discover import Found
@@ -92,32 +92,27 @@ def signature_at(path: str) -> Signature | None:
         return None
 
 
-class Head(Protocol):
-    """What a sidecar begins with."""
-
-    def read(self) -> bytes:
-        """Its bytes. Raises OSError."""
+def is_same_file(found: Signature, known: Signature) -> bool:
+    """Whether it is that file: devices are numbered anew at every mount."""
+    return found[1:] == known[1:]
 
 
 class SidecarFile:
     """One sidecar, open for reading. It goes on reading the same file when another takes its name."""
 
-    __slots__ = ("_descriptor", "_opened", "head", "path", "signature", "size")
+    __slots__ = ("_descriptor", "_opened", "path", "signature", "size")
 
     def __init__(
         self,
         path: str,
         opened: Callable[[SidecarFile], None] | None = None,
         signature: Signature | None = None,
-        head: Head | None = None,
     ) -> None:
         self.path = path
         self._opened = opened
         self._descriptor = -1
         self.signature = signature
         """Which file it is; where that is known it is only opened when it is read."""
-        self.head = head
-        """What it begins with, where that stands in another file as well."""
         self.size = self._open() if signature is None else signature[2]
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -130,7 +125,7 @@ class SidecarFile:
         descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         found = os.fstat(descriptor)
         signature = _signature(found)
-        if self.signature not in (None, signature):
+        if self.signature is not None and not is_same_file(signature, self.signature):
             os.close(descriptor)
             raise FileNotFoundError(errno.ESTALE, "replaced by another", self.path)
         self._descriptor, self.signature = descriptor, signature
@@ -225,9 +220,9 @@ class Store:
         """The sidecar there. Raises OSError."""
         return SidecarFile(path, self._opened)
 
-    def known(self, path: str, signature: Signature, head: Head | None) -> SidecarFile:
+    def known(self, path: str, signature: Signature) -> SidecarFile:
         """The sidecar that was there, not opened before it is read."""
-        return SidecarFile(path, self._opened, signature, head)
+        return SidecarFile(path, self._opened, signature)
 
     def _note_open(self, file: SidecarFile) -> None:
         with self._lock:

@@ -23,7 +23,7 @@ class TrackedRun:
     """One logical run, as the files behind it change. `parts` are its segments, oldest first."""
 
     __slots__ = (
-        "_held_since", "_waits", "error", "failures", "hints", "is_dropped", "is_held", "is_locked", "is_restored",
+        "_held_since", "_waits", "error", "failures", "hints", "is_dropped", "is_held", "is_restored",
         "looks", "parts", "slot", "stand_ins",
     )  # fmt: skip
 
@@ -35,8 +35,6 @@ class TrackedRun:
         self.hints = NO_HINTS
         self.is_restored = False
         """Its sidecar was looked for."""
-        self.is_locked = False
-        """Its sidecar belongs to a newer version of this program: it is not to be written."""
         self.is_dropped = False
         """Its index was given up, to be made again when it is asked for: it could not be saved and took memory."""
         self.looks = 0
@@ -178,7 +176,7 @@ class TrackedRun:
         for part in self.parts:
             source = by_path.get(part.path)
             if source is not None:
-                part.run_id, part.said_start = source.run_id, source.started
+                part.take(source)
                 part.forget_probe()
                 part.error = ""
                 if not self.slot.ask(lambda index: index.history.total_rows):
@@ -208,7 +206,7 @@ class TrackedRun:
         """This is what became of that run: it has other segments now, and its index may still fit."""
         self.slot.take_over(known.slot)
         self.is_held, self._held_since = known.is_held, known._held_since
-        self.is_restored, self.is_locked = known.is_restored, known.is_locked
+        self.is_restored = known.is_restored
 
     @property
     def read_to(self) -> dict[str, int]:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import anyio
 import anyio.to_thread
 
+from runwised.catalog import allocator
 from runwised.catalog.growth import Growth
 from runwised.catalog.holdings import Holdings
 from runwised.catalog.place import Place
@@ -30,13 +31,21 @@ TIDY_ANYWAY = 12
 
 
 class Upkeep:
-    """Looks after what all projects hold."""
+    """Looks after what all projects hold; `stir` is called where there is something to read again."""
 
-    def __init__(self, projects: Mapping[Place, Holdings], growth: Growth, saving: Saving, limits: Limits) -> None:
+    def __init__(
+        self,
+        projects: Mapping[Place, Holdings],
+        growth: Growth,
+        saving: Saving,
+        limits: Limits,
+        stir: Callable[[], None],
+    ) -> None:
         self._projects = projects
         self._growth = growth
         self._saving = saving
         self._limits = limits
+        self._stir = stir
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -53,9 +62,13 @@ class Upkeep:
             now = self._growth.read_bytes, self._growth.restored, asked_at
             passed = passed + 1 if now == before else 0
             if passed % TIDY_ANYWAY == 0:  # to look through ten thousand runs for nothing was most of an idle day
-                before = None if await self._saving.tidy(run for holdings in projects for run in holdings.runs) else now
+                worked = await self._saving.tidy(run for holdings in projects for run in holdings.runs)
+                before = None if worked else now
                 for holdings in projects:
-                    await holdings.pack(PACK_SECONDS)
+                    if await holdings.pack(PACK_SECONDS):
+                        self._stir()
+                if not worked:
+                    await anyio.to_thread.run_sync(allocator.give_back)
             self._growth.awake.tidy()
             await anyio.to_thread.run_sync(close_idle_stores)
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from runwised.formats.record import Batch, Exit, Facts, Identity, Patch
 from runwised.formats.wall_time import epoch_seconds
-from runwised.formats.yaml_value import decode_yaml
 
 LONGEST_VALUE = 1 << 16
 """Bytes of a parameter or a tag beyond which it is cut; MLflow's own limit is 8000 characters."""
@@ -60,6 +59,8 @@ def decode_meta(data: bytes) -> dict[str, str]:
     flat = _decode_flat(data)
     if flat is not None:
         return flat
+    from runwised.formats.yaml_value import decode_yaml  # its import takes 20 ms, and few files need it
+
     try:
         whole = decode_yaml(data, as_text=True)
     except ValueError:

@@ -2,6 +2,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from runwised.catalog.place import Place, Settings, locate
 from runwised.formats import choose
 
 LOGS = Path(__file__).parents[1] / "fixtures" / "logs"
+STARTED = datetime(2026, 1, 2, 3, 4, 5).timestamp()
+"""What `make_run` says in the folder's name."""
 
 
 def recognise(name: str, head: bytes) -> str:
@@ -54,7 +57,7 @@ def test_runs_of_every_kind_are_found_once_each(tmp_path: Path) -> None:
     (wandb / "debug.log").symlink_to(f"{run.name}/logs/debug.log")
     found = discovery(tmp_path).look()
     assert ids(found) == ["old", "one", "two"]
-    assert found[0].started == "20260102_030405"
+    assert found[0].started == STARTED
 
 
 def test_an_id_with_dashes_and_a_taken_folder_name_are_read_from_the_file(tmp_path: Path) -> None:
@@ -68,7 +71,7 @@ def test_an_id_with_dashes_and_a_taken_folder_name_are_read_from_the_file(tmp_pa
 def test_a_folder_without_a_log_yet_is_a_run_and_its_log_is_found_when_it_comes(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "wandb", "soon", log=False)
     logs = discovery(tmp_path)
-    assert logs.look() == [Found("", str(folder), "soon", "20260102_030405")]
+    assert logs.look() == [Found("", str(folder), "soon", STARTED)]
     (folder / "run-soon.wandb").touch()
     assert logs.look()[0].path == str(folder / "run-soon.wandb")
 
@@ -235,13 +238,13 @@ def test_runs_in_a_wandb_folder_that_only_the_settings_lead_to_are_found(tmp_pat
     (tmp_path / "scratch/wandb/offline-run-20260102_030405-abc/files/events.out.tfevents.1").touch()
     (tmp_path / "proj").mkdir()
     found = discovery(tmp_path / "proj", tmp_path / "scratch").look()
-    assert [(log.run_id, log.started) for log in found] == [("abc", "20260102_030405")]
+    assert [(log.run_id, log.started) for log in found] == [("abc", STARTED)]
 
 
 def test_what_other_loggers_leave_in_a_run_folder_is_not_taken_for_its_log(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "wandb", "abc", log=False)
     (folder / "events.out.tfevents.1").touch()
-    assert discovery(tmp_path).look() == [Found("", str(folder), "abc", "20260102_030405")]
+    assert discovery(tmp_path).look() == [Found("", str(folder), "abc", STARTED)]
 
 
 def test_a_loose_log_beside_others_is_found_by_a_look_that_is_not_deep(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def over(name: str) -> Rested:
     """A run that is over."""
     file = Fingerprint(f"/logs/{name}", 1, 2, 3, b"", b"", 3, 4, 5)
     condition = Condition("finished", "", 0)
-    return Rested(f"/cache/{name}.rwx", (1, 2, 3, 4), [Stamped(file)], [], condition, 1e9, name, 7, 8.0, [])
+    return Rested([Stamped(file)], [], condition, 1e9, name, [], (1, 2, 3, 4), 7, 8.0)
 
 
 def names(path: Path) -> list[str]:
@@ -52,22 +52,25 @@ def test_two_that_write_lose_nothing_and_leave_heads_what_they_were(path: Path) 
     mine = Manifest(str(path))
     assert len(list(mine.load())) == 1
     mine.add([(over("b"), b"head of b")])
-    heads = {rested.name: head for rested, head in Manifest(str(path)).load()}
+    third = Manifest(str(path))
+    offsets = {known.name: offset for known, offset in third.load()}
     other.add([(over("c"), b"head of c")])
-    assert heads["b"] is not None
-    assert heads["b"].read() == b"head of b"
+    assert third.shelf is not None
+    rested, head = third.shelf.read(offsets["b"])
+    assert (rested.name, rested.last_step, head) == ("b", 7, b"head of b")
     mine.add([(over("d"), b"head of d")])
     assert names(path) == ["a", "b", "c", "d"]
 
 
 def test_a_head_over_which_another_was_written_is_none(path: Path) -> None:
-    ((_, head),) = Manifest(str(path)).load()
+    manifest = Manifest(str(path))
+    ((_, offset),) = manifest.load()
     data = path.read_bytes()
     with path.open("r+b") as file:
         file.write(data.replace(b"head of a", b"head of x"))
-    assert head is not None
+    assert manifest.shelf is not None
     with pytest.raises(OSError, match="other bytes"):
-        head.read()
+        manifest.shelf.read(offset)
 
 
 def test_what_is_put_behind_a_frame_that_was_not_written_whole_is_read(
@@ -180,7 +183,9 @@ async def test_devices_that_are_numbered_anew_have_nothing_read_anew(
     await catalog.close()
     (path,) = (tmp_path / "cache").rglob("*.rwm")
     manifest = Manifest(str(path))
-    entries = [(rested, head.read() if head else b"") for rested, head in manifest.load()]
+    offsets = [offset for _, offset in manifest.load()]
+    assert manifest.shelf is not None
+    entries = [manifest.shelf.read(offset) for offset in offsets]
     for rested, _ in entries:
         rested.signature = (rested.signature[0] + 1, *rested.signature[1:])
     manifest.replace(entries)

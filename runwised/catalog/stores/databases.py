@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import sqlite3
 import tempfile
 import threading
 import time
@@ -14,15 +13,18 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from runwised.catalog.identity import Seen, look
 from runwised.catalog.processes import lives
 from runwised.catalog.stores.snapshot import BEING_WRITTEN, State, copy, examine, remove
 
+if TYPE_CHECKING:
+    import sqlite3
+
 T = TypeVar("T")
-Ask: TypeAlias = Callable[[sqlite3.Connection, int], T]
+Ask: TypeAlias = Callable[["sqlite3.Connection", int], T]
 """Reads what is wanted, at most so many rows, as plain data; may be called again when a writer came between."""
 
 ENDINGS = (".db", ".sqlite", ".sqlite3", ".db3")
@@ -148,6 +150,8 @@ class Databases:
 
     def _try(self, path: str, opened: Opened, state: State, ask: Ask[T], most: int) -> tuple[T] | None:
         """What was read, in a tuple; None when a writer came between."""
+        import sqlite3
+
         failed: sqlite3.Error | None = None
         try:
             connection = opened.connect(path, state, self._make_folder)
@@ -215,6 +219,8 @@ def peek_tables(path: str) -> Mapping[str, str]:
     Empty where there is no database. Where it is being written the beginnings of its files are searched instead, which
     may miss a table. Never waits, never raises.
     """
+    import sqlite3
+
     path = os.path.realpath(path)
     try:
         state = examine(path)
@@ -246,8 +252,8 @@ def look_at(path: str) -> Seen | None:
 
 def add_up(first: Seen, files: list[Seen]) -> Seen:
     """Device and inode of the first, sizes added up, the newest times."""
-    sizes, mtimes, ctimes = zip(*(each[2:] for each in files), strict=True)
-    return Seen(first.device, first.inode, sum(sizes), max(mtimes), max(ctimes))
+    mtimes, ctimes = zip(*(each.times for each in files), strict=True)
+    return Seen(first.device, first.inode, sum(each.size for each in files), max(mtimes), max(ctimes))
 
 
 def _fewer(most: int, tries: int) -> int:
@@ -257,6 +263,8 @@ def _fewer(most: int, tries: int) -> int:
 
 def _ask(ask: Ask[T], connection: sqlite3.Connection, most: int) -> T:
     """What is asked; text that is no UTF-8 costs no more than its own characters, and time only where there is any."""
+    import sqlite3
+
     try:
         return ask(connection, most)
     except sqlite3.OperationalError as error:
@@ -267,6 +275,8 @@ def _ask(ask: Ask[T], connection: sqlite3.Connection, most: int) -> T:
 
 
 def _open(path: str, how: str) -> sqlite3.Connection:
+    import sqlite3  # late, here as elsewhere: it takes a megabyte, and few projects have a database
+
     return sqlite3.connect(f"file:{quote(os.fsencode(path))}?{how}", uri=True, check_same_thread=False)
 
 

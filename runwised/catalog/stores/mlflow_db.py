@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import itertools
-import sqlite3
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -19,6 +18,9 @@ from runwised.formats.mlflow import RunInfo, describe, seconds_of, status_of
 from runwised.formats.mlflow_points import SqlDecoder, SqlPoint, StepNumbers, build_rows, decode_sql_value
 from runwised.formats.record import NO_STEP, Batch, Row, escape
 from runwised.formats.wall_time import epoch_seconds
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _TABLES = frozenset({"experiments", "runs", "metrics", "params", "tags"})
 _ROWS_AT_ONCE = 500

@@ -83,7 +83,7 @@ class MlflowFolder:
             return None
         files = [entry.seen for part in _PARTS for entry in _walk(path, part)]
         meta = look(os.path.join(path, "meta.yaml"))
-        return add_up(folder, [folder._replace(size=0), *([meta] if meta else []), *files])
+        return add_up(folder, [Seen(folder.device, folder.inode, 0, *folder.times), *([meta] if meta else []), *files])
 
     def read(self, path: str, key: str, cursor: bytes, most: int) -> Piece:  # noqa: ARG002 - it holds one run
         """Points of all keys by their times; those of one key in the order of their lines."""

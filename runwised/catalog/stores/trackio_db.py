@@ -9,10 +9,9 @@ import errno
 import math
 import os
 import re
-import sqlite3
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -24,6 +23,9 @@ from runwised.formats.record import Row
 from runwised.formats.step_keys import Steps
 from runwised.formats.trackio import SqlRow, decode_alert, decode_row, decode_rows, describe
 from runwised.formats.wall_time import epoch_seconds
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _COLUMNS = frozenset({"timestamp", "run_name", "step", "metrics"})
 _ROWS_AT_ONCE = 500

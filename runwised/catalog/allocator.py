@@ -1,0 +1,31 @@
+"""Keeps little of memory that was freed: of how the C library does that, where it is glibc (elsewhere nothing is done).
+
+A daemon reads ten thousand runs in a burst, and then does nothing for days: what the burst took is to be the system's
+again. By default glibc has an arena for each thread that ever allocated, and after one large block was freed it keeps
+up to twice as much (mallopt(3), M_ARENA_MAX and M_MMAP_THRESHOLD).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+"""As glibc's malloc.h has them."""
+THRESHOLD_BYTES = 256 << 10
+
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def begin() -> None:
+    """To be called before there are other threads."""
+    if (mallopt := getattr(_libc, "mallopt", None)) is not None:
+        mallopt(M_ARENA_MAX, 1)
+        mallopt(M_MMAP_THRESHOLD, THRESHOLD_BYTES)
+        mallopt(M_TRIM_THRESHOLD, THRESHOLD_BYTES)
+
+
+def give_back() -> None:
+    """Give to the system what is free; takes milliseconds, and lets other threads run."""
+    if (trim := getattr(_libc, "malloc_trim", None)) is not None:
+        trim(0)
