@@ -8,6 +8,7 @@ import time
 from datetime import datetime
 from typing import NamedTuple
 
+from runwised.catalog.identity import Seen, look
 from runwised.catalog.listing import MOST_ENTRIES, PASSED_OVER, RACY_NANOSECONDS, Recognise
 from runwised.catalog.loose import Looked, LooseLogs
 from runwised.catalog.naming import LooseSource
@@ -84,6 +85,8 @@ class Discovery:
         self._visited: set[tuple[int, int]] = set()
         self._logs: dict[str, tuple[Found, ...]] = {}
         """By run folder."""
+        self.fresh: dict[str, Seen] = {}
+        """What the last look saw of logs it met for the first time."""
         self._open = True
         """Some run folder has no log yet."""
         self._found: list[Found] = []
@@ -94,7 +97,7 @@ class Discovery:
         self._before, self._folders = self._folders, {}
         self._deep = deep or not (self._before or self.place.only)
         self._visited = set()
-        self._walk_notes = []
+        self._walk_notes, self.fresh = [], {}
         for folder in self.place.wandb_dirs:
             self._walk(folder, 1, wandb=True)
         if self.place.nested:
@@ -195,7 +198,7 @@ class Discovery:
 
     def _logs_in(self, folder: str) -> tuple[Found, ...]:
         known = self._logs.get(folder)
-        return known if known is not None and known[0].path else tuple(find_logs(folder, self._recognise))
+        return known if known is not None and known[0].path else find_logs(folder, self._recognise, self.fresh)
 
     def _note(self, text: str) -> None:
         if text not in self._walk_notes:
@@ -217,8 +220,10 @@ def _sort_in(name: str, path: str, folder: _Folder, *, wandb: bool) -> None:
         folder.below.append(path)
 
 
-def find_logs(folder: str, recognise: Recognise) -> list[Found]:
+def find_logs(folder: str, recognise: Recognise, fresh: dict[str, Seen]) -> tuple[Found, ...]:
     """The log in a run's folder: nearly always ``run-<id>.wandb``, so that is tried before the folder is read.
+
+    What was seen of it then goes into `fresh`.
 
     Where there is none, all files there that are recognised by name. Never empty: the folder itself stands for a log
     that is still to come.
@@ -226,9 +231,10 @@ def find_logs(folder: str, recognise: Recognise) -> list[Found]:
     named = RUN_FOLDER.fullmatch(os.path.basename(folder))
     run_id = named["id"] if named else os.path.basename(folder).partition("run-")[2]
     started = epoch_of(named["time"]) if named else 0.0
-    guess = os.path.join(folder, f"run-{run_id}.wandb")
-    if is_file(guess):
-        return [Found(guess, folder, run_id, started)]
+    guess = f"{folder}/run-{run_id}.wandb"
+    if (seen := look(guess, follow=False)) is not None:
+        fresh[guess] = seen
+        return (Found(guess, folder, run_id, started),)
     try:
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
@@ -236,13 +242,13 @@ def find_logs(folder: str, recognise: Recognise) -> list[Found]:
         names = []
     logs = [name for name in names if name.endswith(".wandb")]
     if logs:
-        return [Found(os.path.join(folder, logs[0]), folder, logs[0][:-6].removeprefix("run-"), started)]
+        return (Found(os.path.join(folder, logs[0]), folder, logs[0][:-6].removeprefix("run-"), started),)
     found = [
         Found(os.path.join(folder, name), folder, run_id, started)
         for name in names
         if recognise(name, b"").startswith(WANDB_FORMATS)
     ]
-    return found or [Found("", folder, run_id, started)]
+    return tuple(found) or (Found("", folder, run_id, started),)
 
 
 def epoch_of(named: str) -> float:
@@ -253,11 +259,3 @@ def epoch_of(named: str) -> float:
         return datetime(year, month, day, hour, minute, second).timestamp()
     except (ValueError, OverflowError):
         return 0.0
-
-
-def is_file(path: str) -> bool:
-    """Whether this is a regular file (a link to one is not)."""
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False

@@ -41,8 +41,9 @@ def part_linked(
 def may_be_several(segments: Iterable[Segment]) -> list[Segment]:
     """Those that share their run id, as far as names tell, with others: to be told apart their logs must be read."""
     known = [segment for segment in segments if not segment.found.format]
-    counts = Counter((_home(segment), segment.found.run_id) for segment in known)
-    return [segment for segment in known if counts[_home(segment), segment.found.run_id] > 1]
+    names = [(_home(segment), segment.found.run_id) for segment in known]
+    counts = Counter(names)
+    return [segment for segment, name in zip(known, names, strict=True) if counts[name] > 1]
 
 
 def order_of(run: Run) -> list[object]:
@@ -52,11 +53,13 @@ def order_of(run: Run) -> list[object]:
 
 
 def _home(segment: Segment) -> str:
-    return os.path.dirname(segment.found.folder)
+    return segment.found.folder.rpartition(os.sep)[0]
 
 
 def _runs(segments: list[Segment]) -> list[list[Segment]]:
     """The segments of one id."""
+    if len(segments) == 1:
+        return [segments]
     if not segments[0].found.format:
         return _without_copies(segments)
     kinds = {form.name: place for place, form in enumerate(FORMATS)}

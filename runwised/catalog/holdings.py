@@ -251,7 +251,8 @@ class Holdings:
     def _tell(self, run: Run) -> None:
         """It is not what it was."""
         self._unnoted.add(run)
-        self.changes.tell(run.id)
+        if self.changes.any:
+            self.changes.tell(run.id)
 
     def _hear(self, runs: Iterable[Run]) -> None:
         """Tell of those that have printed: that is news though their logs stand still."""
@@ -321,7 +322,10 @@ class Holdings:
         is_first = not self._segments
         self._segments = kept | new
         for segment in new.values():
-            segment.look(now)
+            if (seen := self._discovery.fresh.get(segment.path)) is not None:
+                segment.seen, segment.asked = seen, seen.size
+            else:
+                segment.look(now)
             await pace.breathe()
         if is_first:
             await self._resting.introduce(new.values())

@@ -82,10 +82,10 @@ class Fingerprint(msgspec.Struct, frozen=True, array_like=True):
     ctime_ns: int
 
 
-def look(path: str) -> Seen | None:
-    """One stat; None when there is no such regular file."""
+def look(path: str, *, follow: bool = True) -> Seen | None:
+    """One stat; None when there is no such regular file (without `follow` a link to one is none)."""
     try:
-        found = os.stat(path)
+        found = os.stat(path, follow_symlinks=follow)
     except OSError:
         return None
     return seen(found) if stat.S_ISREG(found.st_mode) else None

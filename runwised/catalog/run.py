@@ -173,7 +173,7 @@ class Run(PrintingRun):
     @property
     def says_nothing(self) -> bool:
         """Whether it is text of a program that is over, with no metric in it and no word of how the program died."""
-        if not self._is_console or self.current.state != "ended":
+        if self.current.state != "ended" or not self._is_console:
             return False
         if self._is_mute is None:
             self._is_mute = not self.history.total_rows

@@ -244,7 +244,8 @@ class IndexSlot:
         """The index is what the sidecar holds of a run that stands there; it is had from there when it is asked."""
         self._put(None, None, None)
         self.shelved, self._logs, self.is_saved = shelved, None, True
-        self._awake.rest(self)
+        if self.asked_at:
+            self._awake.rest(self)
 
     def head(self) -> bytes:
         """What its sidecar begins with; empty where that is long. Raises OSError, SidecarDamaged and SidecarVersion."""

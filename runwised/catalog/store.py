@@ -170,14 +170,13 @@ class Store:
         self._wait = RETRY_SECONDS[0]
 
     def prepare(self) -> None:
-        """Make the folder, and remove what a killed writer left."""
+        """Make the folder."""
         if self.folder is None:
             return
         try:
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
             if os.stat(self.folder).st_uid != os.geteuid():
                 raise PermissionError(errno.EPERM, "belongs to another user", self.folder)
-            remove_strays(self.folder)
         except OSError as error:
             self.failed(error)
 

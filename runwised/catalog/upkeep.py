@@ -16,6 +16,7 @@ from runwised.catalog.holdings import Holdings
 from runwised.catalog.place import Place
 from runwised.catalog.pruning import Limits, prune
 from runwised.catalog.saving import Saving
+from runwised.catalog.store import remove_strays
 from runwised.catalog.stores import close_idle_stores
 
 _log = logging.getLogger(__name__)
@@ -53,10 +54,10 @@ class Upkeep:
         before: object = None
         passed = 0
         while True:
+            await anyio.sleep(TIDY_SECONDS)  # first: whoever started us waits for an answer
             if (folder := self._growth.store.folder) and time.monotonic() - pruned_at > PRUNE_SECONDS:
                 pruned_at = time.monotonic()
-                await anyio.to_thread.run_sync(prune, folder, self._limits)
-            await anyio.sleep(TIDY_SECONDS)
+                await anyio.to_thread.run_sync(_clean, folder, self._limits)
             projects = list(self._projects.values())
             asked_at = max((holdings.asked_at for holdings in projects), default=0.0)
             now = self._growth.read_bytes, self._growth.restored, asked_at
@@ -71,6 +72,11 @@ class Upkeep:
                     await anyio.to_thread.run_sync(allocator.give_back)
             self._growth.awake.tidy()
             await anyio.to_thread.run_sync(close_idle_stores)
+
+
+def _clean(folder: str, limits: Limits) -> None:
+    remove_strays(folder)
+    prune(folder, limits)
 
 
 async def steadily(work: Callable[[], Awaitable[None]]) -> None:

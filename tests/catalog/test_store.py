@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runwised.catalog import store as store_module
-from runwised.catalog.store import SidecarFile, Store, write_file
+from runwised.catalog.store import SidecarFile, Store, remove_strays, write_file
 
 FULL_DISK = """
 import resource, signal, sys
@@ -109,9 +109,9 @@ def test_names_are_readable_unique_and_harmless(store: Store) -> None:
     assert Path(store.path("/a", "my-run_7")).name.startswith("my-run_7-")
 
 
-def test_what_killed_writers_left_is_removed_and_what_living_ones_write_is_not(store: Store, tmp_path: Path) -> None:
+def test_what_killed_writers_left_is_removed_and_what_living_ones_write_is_not(tmp_path: Path) -> None:
     folder = tmp_path / "cache/runs/project"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     host = store_module._host()
@@ -119,7 +119,7 @@ def test_what_killed_writers_left_is_removed_and_what_living_ones_write_is_not(s
         (folder / name).touch()
     (folder / ".11111111-1-0.tmp").touch()
     os.utime(folder / ".11111111-1-0.tmp", (1, 1))
-    store.prepare()
+    remove_strays(str(tmp_path / "cache"))
     assert names(folder) == sorted([f".{host}-{os.getpid()}-0.tmp", ".00000000-1-0.tmp", "a.rwx"])
 
 

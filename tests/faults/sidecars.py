@@ -37,4 +37,4 @@ def restarted(make: MakeService, cache: Path) -> Service:
 
 
 def strays(cache: Path) -> list[Path]:
-    return [path for path in cache.rglob("*") if path.is_file() and path.suffix not in (".rwx", ".note")]
+    return [path for path in cache.rglob("*") if path.is_file() and path.suffix not in (".rwx", ".rwn", ".rwm")]
