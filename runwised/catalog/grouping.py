@@ -46,6 +46,11 @@ def may_be_several(segments: Iterable[Segment]) -> list[Segment]:
     return [segment for segment, name in zip(known, names, strict=True) if counts[name] > 1]
 
 
+def newest_first(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """Runs by when they were started last."""
+    return tuple(sorted(runs, key=lambda run: -run.newest.started))
+
+
 def order_of(run: Run) -> list[object]:
     """What decides which segments are one run, and in what order; of a single one only its id and links do."""
     several = len(run.parts) > 1

@@ -11,10 +11,11 @@ import anyio.to_thread
 from runwised.catalog.annotations import Overlay
 from runwised.catalog.changes import Changes
 from runwised.catalog.discover import Discovery, Found
-from runwised.catalog.grouping import group, label, may_be_several, order_of, part_linked
+from runwised.catalog.grouping import group, label, may_be_several, newest_first, order_of, part_linked
 from runwised.catalog.growth import NEW_SHARE, Growth
 from runwised.catalog.ledger import Ledger
 from runwised.catalog.loose import Looked
+from runwised.catalog.noting import Noting
 from runwised.catalog.pace import Pace, alone
 from runwised.catalog.place import Place, Settled
 from runwised.catalog.processes import Holders, lives
@@ -25,7 +26,7 @@ from runwised.catalog.segment import Segment
 from runwised.catalog.slot import IndexLostError
 from runwised.formats import recognise
 from runwised.formats.record import NO_HINTS, Hints
-from runwised.index.kept import Mark, Past
+from runwised.index.kept import Past
 from runwised.settings import RunwiseConfig
 
 SWEEP_SECONDS = 10.0
@@ -68,7 +69,6 @@ class Holdings:
         self._discovery = Discovery(place, recognise)
         self._holders = holders
         self._growth = growth
-        self._ledger = ledger
         self._clock = clock
         self._found: list[Found] = []
         self._segments: dict[str, Segment] = {}
@@ -76,8 +76,6 @@ class Holdings:
         """Runs about which something may still change without a change of their files."""
         self._due: dict[Run, None] = {}
         """Runs that are not what is on disk, as far as is known."""
-        self._unnoted: set[Run] = set()
-        """Runs that are not what the ledger says, as far as is known."""
         self._swept_at = 0.0
         self._admits_at = 0.0
         self._turn = 0
@@ -85,6 +83,7 @@ class Holdings:
         """When the last look at all logs began, on the monotonic clock."""
         self._hints = NO_HINTS
         self._resting = Resting(growth.store, growth.awake, "" if place.only else place.root)
+        self._noting = Noting(ledger, place.logs_dirs[0] if place.only else place.root, self._resting)
 
     @property
     def was_looked_at(self) -> bool:
@@ -110,7 +109,7 @@ class Holdings:
         """The runs as they are, for one question."""
         self.overlay.refresh(len(self.runs), self.origins)
         unindexed = sum(not run.slot.filled and run.size > 0 and not run.trouble for run in self._open)
-        self.runs = _newest_first(self.runs)
+        self.runs = newest_first(self.runs)
         return Project(
             root=self.place.root,
             now=self._clock(),
@@ -131,24 +130,11 @@ class Holdings:
 
     def cursor(self) -> str:
         """The cursor that stands for what all runs are like now. Costs as much as runs changed since the last one."""
-        unnoted, self._unnoted = self._unnoted, set()
-        if not unnoted:
-            return self._ledger.note(self._name, {})
-        known = self._ledger.names(self._name)
-        gone: dict[str, Mark | None] = dict.fromkeys(known - {run.id for run in self.runs})
-        told = [run for run in self.runs if (run in unnoted or run.id not in known) and self._is_told(run)]
-        for run in told:
-            if run in self._open:
-                run.note_printed()
-        return self._ledger.note(self._name, {**gone, **{run.id: run.mark for run in told}})
+        return self._noting.cursor(self.runs, self._is_told, self._open)
 
     def past(self, cursor: str) -> Past | None:
         """What its runs were like when a cursor was given."""
-        return self._ledger.past(self._name, cursor)
-
-    @property
-    def _name(self) -> str:
-        return self.place.logs_dirs[0] if self.place.only else self.place.root
+        return self._noting.past(cursor)
 
     def places(self) -> list[Looked]:
         """Where logs are looked for; see `Discovery.places`."""
@@ -250,7 +236,7 @@ class Holdings:
 
     def _tell(self, run: Run) -> None:
         """It is not what it was."""
-        self._unnoted.add(run)
+        self._noting.tell(run)
         if self.changes.any:
             self.changes.tell(run.id)
 
@@ -347,12 +333,11 @@ class Holdings:
             self._regroup()
 
     async def pack(self, seconds: float) -> bool:
-        """Put runs that are over since into the manifest; whether sidecars it tells of are not there."""
-        await self._resting.pack(self.runs, Pace(seconds))
-        missing = await self._resting.missing(Pace(seconds))
-        for run in missing:
+        """Put runs that are over since into the manifest, and look for the sidecars it tells of; False: not all yet."""
+        done = await self._resting.pack(self.runs, Pace(seconds))
+        for run in await self._resting.missing(Pace(seconds)):
             self._lose(run)
-        return bool(missing)
+        return done
 
     def _lose(self, run: Run) -> None:
         """Its index is not to be had any more."""
@@ -374,7 +359,7 @@ class Holdings:
             self._due.pop(run, None)
             self._growth.drop(run)
         self._due.update(dict.fromkeys(run for run in runs if run not in before))
-        self.runs = _newest_first(runs)
+        self.runs = newest_first(runs)
         self._open = dict.fromkeys(self.runs)
         label(self.runs)
         for run in before ^ after:
@@ -412,7 +397,3 @@ class Holdings:
             del self._open[run]
             self._growth.awake.rest(run.slot)
         self.running = tuple(run.newest.found.folder for run in self._open if run.current.state == "running")
-
-
-def _newest_first(runs: Iterable[Run]) -> tuple[Run, ...]:
-    return tuple(sorted(runs, key=lambda run: -run.newest.started))

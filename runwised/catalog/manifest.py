@@ -21,6 +21,7 @@ from runwised.catalog.store import Signature, signature_at, write_all, write_fil
 from runwised.catalog.warm import GENERATION
 from runwised.formats.record import Hints
 from runwised.index.header import VERSION
+from runwised.index.kept import Mark
 from runwised.index.view import Condition
 
 MAGIC = b"rwmani" + bytes([LAYOUT := 2, 16 * VERSION + GENERATION])
@@ -53,6 +54,8 @@ class Glimpse(msgspec.Struct, array_like=True):
     """What it says it is called; empty where it does not."""
     links: list[str]
     """Absolute folders where its log says that other logs of it lie."""
+    mark: Mark
+    """How far it was."""
 
 
 class Rested(Glimpse):
@@ -60,7 +63,6 @@ class Rested(Glimpse):
 
     signature: Signature
     """Of the sidecar."""
-    last_step: int | None
     last_time: float | None
     head_check: int = 0
     """CRC-32 of the head."""
@@ -75,6 +77,31 @@ class Shelf:
     def __del__(self) -> None:
         if (descriptor := getattr(self, "descriptor", -1)) >= 0:
             os.close(descriptor)
+
+    def runs(self) -> Iterator[tuple[Glimpse, int, int]]:
+        """Each run, where it stands and where the next one does. Raises OSError."""
+        decoder = msgspec.msgpack.Decoder(Glimpse)
+        data, at, end = b"", 0, len(MAGIC)
+        while True:
+            begin = at + FRAME.size
+            length, head_length, check = FRAME.unpack_from(data, at) if begin <= len(data) else (0, 0, 0)
+            if length > MOST_ENTRY_BYTES or head_length > MOST_HEAD_BYTES:
+                return
+            if (after := begin + length + head_length) > len(data):
+                more = os.pread(self.descriptor, PIECE_BYTES, end + len(data) - at)
+                if not more:
+                    return
+                data, at = data[at:] + more, 0
+                continue
+            entry = data[begin : begin + length]
+            try:
+                known = decoder.decode(entry) if zlib.crc32(entry) == check else None
+            except msgspec.DecodeError:
+                known = None
+            if known is None or not known.sources:
+                return
+            offset, end, at = end, end + after - at, after
+            yield known, offset, end
 
     def read(self, offset: int) -> tuple[Rested, bytes]:
         """The run that stands there, and the head of its sidecar, empty where that is long.
@@ -123,36 +150,11 @@ class Manifest:
             if os.fstat(shelf).st_size > MOST_BYTES or os.pread(shelf, len(MAGIC), 0) != MAGIC:
                 return
             self._end = len(MAGIC)
-            yield from self._entries(shelf)
+            for known, offset, end in self.shelf.runs():
+                self._frames, self._end = self._frames + 1, end
+                yield known, offset
         except OSError:
             return
-
-    def _entries(self, shelf: int) -> Iterator[tuple[Glimpse, int]]:
-        """Each entry, and where its frame stands. Raises OSError."""
-        decoder = msgspec.msgpack.Decoder(Glimpse)
-        data, at = b"", 0
-        while True:
-            begin = at + FRAME.size
-            length, head_length, check = FRAME.unpack_from(data, at) if begin <= len(data) else (0, 0, 0)
-            if length > MOST_ENTRY_BYTES or head_length > MOST_HEAD_BYTES:
-                return
-            if (after := begin + length + head_length) > len(data):
-                more = os.pread(shelf, PIECE_BYTES, self._end + len(data) - at)
-                if not more:
-                    return
-                data, at = data[at:] + more, 0
-                continue
-            entry = data[begin : begin + length]
-            try:
-                glimpse = decoder.decode(entry) if zlib.crc32(entry) == check else None
-            except msgspec.DecodeError:
-                glimpse = None
-            if glimpse is None or not glimpse.sources:
-                return
-            yield glimpse, self._end
-            self._frames += 1
-            self._end += after - at
-            at = after
 
     def add(self, runs: Iterable[tuple[Rested, bytes]]) -> list[int | None]:
         """Put runs behind those known, each with the head of its sidecar.

@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from runwised.catalog.awake import Awake
 from runwised.catalog.feeds import Stamped
-from runwised.catalog.manifest import Glimpse, Manifest, Rested
+from runwised.catalog.manifest import Glimpse, Manifest, Rested, Shelf
 from runwised.catalog.pace import Pace
 from runwised.catalog.run import Run
 from runwised.catalog.segment import Segment
@@ -18,8 +18,12 @@ from runwised.catalog.shelved import Shelved
 from runwised.catalog.slot import IndexLostError
 from runwised.catalog.store import Store
 from runwised.catalog.tracked import compare
+from runwised.index.kept import Mark
 from runwised.index.sidecar import SidecarDamaged, SidecarVersion
 from runwised.index.view import Condition
+
+AT_ONCE = 64
+"""Runs that are put into the manifest with one write."""
 
 
 class _Kept(NamedTuple):
@@ -79,6 +83,15 @@ class Resting:
         """Every run that may be in it was seen."""
         self._known = {}
 
+    def marks(self) -> dict[tuple[Shelf, int], Mark]:
+        """How far each run was that stands there, by where it does."""
+        shelf = self._manifest.shelf
+        if shelf is None:
+            return {}
+        with contextlib.suppress(OSError):  # who cannot be found there is asked itself
+            return {(shelf, offset): known.mark for known, offset, _ in shelf.runs()}
+        return {}
+
     async def missing(self, pace: Pace) -> list[Run]:
         """Runs at rest whose sidecars are not those the manifest tells of, as far as the time allows.
 
@@ -92,16 +105,26 @@ class Resting:
             await pace.breathe()
         return found
 
-    async def pack(self, runs: Sequence[Run], pace: Pace) -> None:
-        """Put those into the manifest that are over since, as far as the time allows."""
+    async def pack(self, runs: Sequence[Run], pace: Pace) -> bool:
+        """Put those into the manifest that are over since; False where the time did not allow all."""
         if not self._manifest.path or not self._store.usable:
-            return
+            return True
+        due = [run for run in runs if not run.was_packed and not run.is_going_on and run.slot.is_in_file]
+        try:
+            for start in range(0, len(due), AT_ONCE):
+                if pace.spent():
+                    return False
+                await self._pack(due[start : start + AT_ONCE], pace)
+            if self._manifest.is_stale(len(runs)):
+                await self._compact(runs)
+        except OSError as error:
+            self._store.failed(error)
+        return True
+
+    async def _pack(self, runs: Sequence[Run], pace: Pace) -> None:
+        """Put those there that can be. Raises OSError."""
         packed: list[tuple[Run, Rested, bytes]] = []
         for run in runs:
-            if run.was_packed or run.is_going_on or not run.slot.is_in_file:
-                continue
-            if pace.spent():
-                break
             run.was_packed = True  # or cannot be: it is not looked at again unless it changes
             # A sidecar that cannot be read is none: whoever asks for the run next has it made anew.
             with contextlib.suppress(OSError, SidecarDamaged, SidecarVersion, IndexLostError):
@@ -112,13 +135,11 @@ class Resting:
             await pace.breathe()
         try:
             offsets = await anyio.to_thread.run_sync(self._manifest.add, [each[1:] for each in packed])
-            self._put_on_shelf(packed, offsets)
-            if self._manifest.is_stale(len(runs)):
-                await self._compact(runs)
-        except OSError as error:
+        except OSError:
             for run, _, _ in packed:
                 run.was_packed = False
-            self._store.failed(error)
+            raise
+        self._put_on_shelf(packed, offsets)
 
     def _put_on_shelf(self, packed: Sequence[tuple[Run, Rested, bytes]], offsets: Sequence[int | None]) -> None:
         """Have those that did not change meanwhile hold no more than where they stand."""

@@ -14,7 +14,7 @@ from runwised.catalog.companions import console_changed_at
 from runwised.catalog.ends import end_of, final_exit, first_time_of, history_of, last_time_of, system_of
 from runwised.catalog.extras import SideConfigs, last_values, old_exit, without_bookkeeping
 from runwised.catalog.healed import HealedTable
-from runwised.catalog.manifest import Glimpse, Rested
+from runwised.catalog.manifest import Glimpse, Rested, Shelf
 from runwised.catalog.memory import Memory
 from runwised.catalog.printing_run import PrintingRun
 from runwised.catalog.processes import Holders
@@ -103,7 +103,7 @@ class Run(PrintingRun):
             name=self._identity.name or "",
             links=[*self.links],
             signature=file.signature,
-            last_step=self._last_row[0],
+            mark=self.mark,
             last_time=self._last_row[1],
         )
 
@@ -194,7 +194,7 @@ class Run(PrintingRun):
             rested = self.slot.rested
         except OSError:  # other bytes than were there
             return None
-        return (rested.last_step, rested.last_time) if rested else None
+        return (rested.mark.step, rested.last_time) if rested else None
 
     @remembered
     def created(self) -> float | None:
@@ -378,3 +378,10 @@ class Run(PrintingRun):
         state, _, code, pid = self.current
         state = "running" if state == "empty" and pid else state
         return Mark(records, self.step, state, code, self.segments, self.console_end, self.beginning)
+
+    def mark_of(self, marks: Mapping[tuple[Shelf, int], Mark]) -> Mark:
+        """The same, out of those that stand in the manifest where it still holds."""
+        place = self.slot.place_on_shelf
+        known = marks.get(place) if place is not None else None
+        is_so = known is not None and (known.state, known.exit_code) == (self.current.state, self.current.exit_code)
+        return known if known is not None and is_so else self.mark

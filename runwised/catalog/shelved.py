@@ -24,10 +24,10 @@ class Taken(NamedTuple):
 class Shelved:
     """All that is held of the index of a run that is over and that nobody asks for: of ten thousand most are so."""
 
-    __slots__ = ("_offset", "_parts", "_shelf", "_store")
+    __slots__ = ("_parts", "_store", "offset", "shelf")
 
     def __init__(self, shelf: Shelf, offset: int, parts: Sequence[Segment], store: Store) -> None:
-        self._shelf, self._offset, self._parts, self._store = shelf, offset, parts, store
+        self.shelf, self.offset, self._parts, self._store = shelf, offset, parts, store
 
     @property
     def logs(self) -> list[Log]:
@@ -42,7 +42,7 @@ class Shelved:
     def has_sidecar(self) -> bool:
         """Whether its sidecar is there, and is the one the manifest tells of."""
         try:
-            signature = self._shelf.read(self._offset)[0].signature
+            signature = self.shelf.read(self.offset)[0].signature
         except OSError:
             return False
         found = signature_at(self.place)
@@ -50,5 +50,5 @@ class Shelved:
 
     def take_down(self) -> Taken:
         """Have it from there. Raises OSError where something else stands there by now."""
-        rested, head = self._shelf.read(self._offset)
+        rested, head = self.shelf.read(self.offset)
         return Taken(self._store.known(self.place, rested.signature), rested, head)

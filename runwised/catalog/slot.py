@@ -11,7 +11,7 @@ import anyio
 from runwised.catalog.awake import Awake
 from runwised.catalog.feeds import Log, SourceChangedError, Stamped
 from runwised.catalog.identity import Fingerprint, look
-from runwised.catalog.manifest import Rested
+from runwised.catalog.manifest import Rested, Shelf
 from runwised.catalog.memory import Memory, note_path
 from runwised.catalog.shelved import Shelved, Taken
 from runwised.catalog.store import MemoryFile, SidecarFile
@@ -133,7 +133,7 @@ class IndexSlot:
 
     def rest(self) -> None:
         """As `Sleeper`."""
-        self._memo = None
+        self._memo, self._counted = None, 0
         if self.warm is None:
             self._sidecar = self._stamped = None
             if self.shelved is not None:
@@ -162,8 +162,14 @@ class IndexSlot:
     @property
     def rested(self) -> Rested | None:
         """What the manifest says of it; None where it does not stand there. Raises OSError."""
-        taken = self._take_down(self.shelved) if self.shelved is not None else None
-        return taken.rested if taken else None
+        if self.shelved is None:
+            return None
+        return (self._taken or self.shelved.take_down()).rested
+
+    @property
+    def place_on_shelf(self) -> tuple[Shelf, int] | None:
+        """In which manifest it stands, and where."""
+        return (self.shelved.shelf, self.shelved.offset) if self.shelved is not None else None
 
     @property
     def file(self) -> SidecarFile | None:
@@ -244,6 +250,7 @@ class IndexSlot:
         """The index is what the sidecar holds of a run that stands there; it is had from there when it is asked."""
         self._put(None, None, None)
         self.shelved, self._logs, self.is_saved = shelved, None, True
+        self.saved_at, self.saved_bytes = 0.0, 0
         if self.asked_at:
             self._awake.rest(self)
 

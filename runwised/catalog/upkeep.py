@@ -64,10 +64,11 @@ class Upkeep:
             passed = passed + 1 if now == before else 0
             if passed % TIDY_ANYWAY == 0:  # to look through ten thousand runs for nothing was most of an idle day
                 worked = await self._saving.tidy(run for holdings in projects for run in holdings.runs)
-                before = None if worked else now
                 for holdings in projects:
-                    if await holdings.pack(PACK_SECONDS):
+                    worked = not await holdings.pack(PACK_SECONDS) or worked
+                    if holdings.behind:
                         self._stir()
+                before = None if worked else now
                 if not worked:
                     await anyio.to_thread.run_sync(allocator.give_back)
             self._growth.awake.tidy()

@@ -15,6 +15,7 @@ from runwised.catalog.catalog import Catalog
 from runwised.catalog.feeds import Stamped
 from runwised.catalog.identity import Fingerprint
 from runwised.catalog.manifest import Manifest, Rested
+from runwised.index.kept import Mark
 from runwised.index.view import Condition
 
 MIB = 1 << 20
@@ -24,7 +25,7 @@ def over(name: str) -> Rested:
     """A run that is over."""
     file = Fingerprint(f"/logs/{name}", 1, 2, 3, b"", b"", 3, 4, 5)
     condition = Condition("finished", "", 0)
-    return Rested([Stamped(file)], [], condition, 1e9, name, [], (1, 2, 3, 4), 7, 8.0)
+    return Rested([Stamped(file)], [], condition, 1e9, name, [], Mark(9, 7, "finished", 0, 1, -1), (1, 2, 3, 4), 8.0)
 
 
 def names(path: Path) -> list[str]:
@@ -57,7 +58,7 @@ def test_two_that_write_lose_nothing_and_leave_heads_what_they_were(path: Path) 
     other.add([(over("c"), b"head of c")])
     assert third.shelf is not None
     rested, head = third.shelf.read(offsets["b"])
-    assert (rested.name, rested.last_step, head) == ("b", 7, b"head of b")
+    assert (rested.name, rested.mark.step, head) == ("b", 7, b"head of b")
     mine.add([(over("d"), b"head of d")])
     assert names(path) == ["a", "b", "c", "d"]
 
