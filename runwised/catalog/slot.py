@@ -329,7 +329,7 @@ class IndexSlot:
             raise IndexLostError(str(cause)) from cause
         warm = Warm(self.logs)
         try:
-            while warm.is_behind(to_read) and warm.step():
+            for _ in warm.read_all():
                 pass
         except (OSError, SourceChangedError) as error:
             raise IndexLostError(str(error)) from cause

@@ -7,6 +7,7 @@ others are written at the same time: each is read to its end before the next one
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -112,6 +113,16 @@ class Warm:
             if len(self._feeds) == len(self.logs):
                 return 0
             self._start_next()
+
+    def read_all(self, piece_bytes: int = PIECE_BYTES) -> Iterator[int]:
+        """Read what was there at the beginning, piece after piece: a writer that is faster must not keep us for ever.
+
+        Gives the length of each piece. Raises as `step`.
+        """
+        ends = sum(os.stat(log.path).st_size for log in self.logs if log.file_format)
+        left = any(log.file_format is None for log in self.logs)
+        while (left or self.is_behind(ends)) and (read := self.step(piece_bytes)):
+            yield read
 
     def parts(self) -> list[bytes]:
         """The index as a sidecar, to be written part after part."""

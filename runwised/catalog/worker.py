@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from itertools import chain
 from typing import BinaryIO
 
@@ -138,7 +137,7 @@ def _index(job: Job, rooms: SpillRooms | None) -> tuple[Done, list[bytes]]:
 
 
 def _read(warm: Warm, rooms: SpillRooms | None) -> None:
-    for _ in read_all(warm):
+    for _ in warm.read_all(PIECE_BYTES):
         if rooms is not None:
             rooms.trim()
 
@@ -147,14 +146,6 @@ def _save(warm: Warm, path: str, rooms: SpillRooms) -> None:
     with Spool(os.path.dirname(path), rooms) as spool:
         head = warm.parts_into(spool.keep)
         write_file(path, chain([head], spool.pieces()))
-
-
-def read_all(warm: Warm) -> Iterator[int]:
-    """Read what was there at the beginning: a writer that is faster than us must not keep us for ever."""
-    ends = sum(os.stat(log.path).st_size for log in warm.logs if log.file_format)
-    left = any(log.file_format is None for log in warm.logs)
-    while (left or warm.is_behind(ends)) and (read := warm.step(PIECE_BYTES)):
-        yield read
 
 
 def resume_or_start(job: Job) -> Warm:

@@ -19,6 +19,7 @@ from runwised.index.kept import Mark
 from runwised.index.view import Condition
 
 MIB = 1 << 20
+LOGS = Path(__file__).parents[1] / "fixtures" / "logs"
 
 
 def over(name: str) -> Rested:
@@ -193,3 +194,18 @@ async def test_devices_that_are_numbered_anew_have_nothing_read_anew(
     (run,) = (await Catalog(tmp_path / "cache").view(str(tmp_path / "proj"), {})).runs
     assert run.was_packed
     assert all(run.history.series(name).values.size for name in run.history.names)
+
+
+@pytest.mark.anyio
+async def test_a_run_of_a_store_whose_sidecar_is_gone_is_read_again(tmp_path: Path, ask: Any) -> None:
+    shutil.copytree(LOGS / "mlflow_files" / "mlruns", tmp_path / "proj" / "mlruns")
+    catalog = Catalog(tmp_path / "cache")
+    before = {run.id: run.history.total_rows for run in (await ask(catalog, tmp_path / "proj")).runs}
+    assert sum(before.values())
+    await catalog.close()
+    for sidecar in (tmp_path / "cache").rglob("*.rwx"):
+        sidecar.write_bytes(b"")
+    project = await Catalog(tmp_path / "cache").view(str(tmp_path / "proj"), {})
+    assert {run.id for run in project.runs if run.was_packed}
+    assert {run.id: run.history.series(name).values.size for run in project.runs for name in run.history.names}
+    assert {run.id: run.history.total_rows for run in project.runs} == before

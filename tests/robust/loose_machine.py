@@ -268,7 +268,10 @@ class Project(RuleBasedStateMachine):
         assert sorted(known) == sorted(fresh)
         for run_id, run in fresh.items():
             if not self.unsettled & {self.root / source.path for source in run.sources}:
-                assert self.told(known[run_id]) == picture(run)
+                told, expected = self.told(known[run_id]), picture(run)
+                assert told == expected, {
+                    name: (told[name], expected[name]) for name in told if told[name] != expected[name]
+                }
 
     def told(self, run: Run) -> dict[str, Any]:
         """What the catalog that lives on says."""

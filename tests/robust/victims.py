@@ -21,8 +21,9 @@ from runwised.catalog.manifest import FRAME, MAGIC, Manifest
 from runwised.catalog.memory import note_path
 from runwised.catalog.run import Run
 from runwised.catalog.store import Store
-from runwised.catalog.worker import Job, Source, read_all, resume_or_start, work
+from runwised.catalog.worker import Job, Source, resume_or_start, work
 from runwised.formats.jsonl import JSONL
+from runwised.formats.wandb_fast import PIECE_BYTES
 from runwised.index.kept import Annotation, Mark, Past
 
 
@@ -120,7 +121,7 @@ class Sidecar(Victim):
         job = self.job()
         warm = resume_or_start(job)
         try:
-            for _ in read_all(warm):
+            for _ in warm.read_all(PIECE_BYTES):
                 pass
         except OSError as error:  # the source could not be read: told, and tried again
             return {"done": False, "note": str(error)}
