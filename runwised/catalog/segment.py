@@ -32,8 +32,8 @@ class Segment:
     """One start of a run's program, and the log it left."""
 
     __slots__ = (
-        "_closed", "_format", "_named_start", "_probed", "_store", "asked", "error", "found", "grown_at", "hints",
-        "path", "probe", "run_id", "said_start", "seen",
+        "_closed", "_format", "_named_start", "_probed", "_store", "_told", "asked", "error", "found", "grown_at",
+        "hints", "path", "probe", "run_id", "said_start", "seen",
     )  # fmt: skip
 
     def __init__(self, found: Found) -> None:
@@ -55,6 +55,8 @@ class Segment:
         """Why it cannot be read."""
         self._closed: Seen | None = None
         """What was seen of it when it could not be read."""
+        self._told: Seen | None = None
+        """What the last `look` told of; it may have been looked at again since."""
         self._named_start = _epoch(found.started)
         self._probed: Seen | None = None
         self._format: Format | None = None
@@ -106,8 +108,8 @@ class Segment:
         self._closed, self.error = self.seen, f"{error.filename}: {error.strerror}"
 
     def look(self, now: float) -> bool:
-        """One stat; whether anything changed since the last one."""
-        before = self.seen
+        """One stat; whether anything changed since the last one here: what `look_again` saw was told to nobody."""
+        before = self._told
         if not self.path:
             return False
         if self._store is not None:
@@ -115,18 +117,21 @@ class Segment:
         try:
             found = os.stat(self.path)
         except OSError:
-            self.seen, self.asked = None, 0
+            self.seen = self._told = None
+            self.asked = 0
             return before is not None
         if before == (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns):
+            self.seen = before
             return False
-        self.seen = seen(found) if stat.S_ISREG(found.st_mode) else None
+        self.seen = self._told = seen(found) if stat.S_ISREG(found.st_mode) else None
         self.asked = self.size
         if before is not None and self.seen is not None and self.seen.size > before.size:
             self.grown_at = now
         return True
 
     def _look_into_store(self, store: Store, now: float) -> bool:
-        before, self.seen = self.seen, store.look(self.found.path, self.found.store_key)
+        before = self._told
+        self.seen = self._told = store.look(self.found.path, self.found.store_key)
         self.asked = self.size
         if self.seen == before:
             return False
@@ -157,7 +162,7 @@ class Segment:
         return self._format is not None and self._format.rewritten
 
     def look_again(self) -> None:
-        """One stat more, in the middle of a question."""
+        """One stat more, in the middle of a question; the next `look` still tells what changed."""
         if self._store is not None:
             self.seen = self._store.look(self.found.path, self.found.store_key)
         else:
