@@ -215,6 +215,13 @@ class TrackedRun:
         """How far each source was read, by its path."""
         return dict(zip((log.name for log in self.slot.logs), self.slot.offsets, strict=False))
 
+    @property
+    def incomplete(self) -> dict[str, int]:
+        """Bytes with which each log ends that are the beginning of a record, by its path; of whole files none."""
+        known = self.slot.ask(lambda index: {found.key: found.size - found.resume.offset for found in index.sources})
+        grows = (part.path for part in self.every if not (part.is_stored or part.is_rewritten))
+        return {path: known[path] for path in grows if known.get(path)}
+
     def changed(self) -> None:
         """Something it is read from, or its index, is not what it was."""
 
