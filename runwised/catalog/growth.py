@@ -156,6 +156,10 @@ class Growth:
             return False
         except OSError as error:
             return await self.read_on(run, pace) if self._goes_on(run, error) else slot.filled
+        except MemoryError:  # that is not the log's fault: it is tried again, by a worker
+            slot.clear()
+            self.awake.tidy(unasked=0)
+            return False
         except Exception as error:  # noqa: BLE001 - the boundary: what one log meets in a reader must not end the rest
             slot.clear()
             run.fail(f"{run.newest.path}: cannot be indexed: {error!r}")

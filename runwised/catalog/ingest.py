@@ -97,7 +97,7 @@ class Ingest:
             await self._until_work()
             try:
                 worker = await _start_worker()
-            except OSError as error:
+            except (OSError, RuntimeError) as error:  # no process, or no thread to look after it
                 _log.warning("no worker process could be started: %s", error)
                 await anyio.sleep(AGAIN_SECONDS)
                 continue
