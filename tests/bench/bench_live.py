@@ -1,6 +1,6 @@
 """What waiting costs and how quickly it ends, with a real daemon and real writers of W&B logs, beside a poll a second.
 
-RUNWISE_BENCH_LIVE names parts (append, new, death, waiting, burst, idle); by default all are measured.
+RUNWISE_BENCH_LIVE names parts (append, new, death, waiting, burst, flood, idle); by default all are measured.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ from runwise_protocol.query import Where
 from tests.bench.harness import Report
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("append", "new", "death", "waiting", "burst", "idle")
+PARTS = ("append", "new", "death", "waiting", "burst", "flood", "idle")
 ACTIVE = 200
 ROWS_A_SECOND = 10
 APPENDS, NEW, DEATHS, POLLS = 120, 40, 10, 15
 CLIENTS, CLIENT_SECONDS = 1000, 20.0
 BURST = 100_000
+FLOOD, FLOOD_SECONDS = 5000, 20.0
+"""Events a second of files that are none of ours."""
 INDEXED, IDLE_SECONDS = 10_000, 60.0
 LONGEST = "60s"
 SETTLE_SECONDS = 5.0
@@ -194,6 +196,8 @@ def _active(bench: Bench, wanted: Sequence[str]) -> None:
                 bench.share(f"{CLIENTS} waiting clients, nothing happens: CPU", bench.cpu(CLIENT_SECONDS), 2)
         if "burst" in wanted:
             _burst(bench, writer)
+        if "flood" in wanted:
+            _flood(bench)
     finally:
         beside.close()
         writer.close()
@@ -272,6 +276,27 @@ def _burst(bench: Bench, writer: Writer) -> None:
     for thread in threads:
         thread.join()
     bench.row(f"{BURST} files, then a row and a run: to both answers", [max(answered) - began], (10.0,))
+
+
+def _flood(bench: Bench) -> None:
+    """Somebody writes checkpoints beside the logs, in folders that are watched; first while nobody waits."""
+    _flooded(bench, "nobody waits")
+    with bench.waiting(["mine"], 1):
+        _flooded(bench, "one waits")
+
+
+def _flooded(bench: Bench, who: str) -> None:
+    time.sleep(SETTLE_SECONDS)
+    folders = [str(bench.wandb), *map(str, sorted(bench.wandb.glob("*-r00?")))]
+    command = [sys.executable, "-m", "tests.bench.foreign_writer", str(FLOOD), *folders]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as flood:
+        assert flood.stdout is not None
+        flood.stdout.readline()  # it has begun
+        began = time.monotonic()
+        share = bench.cpu(FLOOD_SECONDS)
+        told, _ = flood.communicate()
+        rate = int(told) / (time.monotonic() - began)
+    bench.share(f"{rate:.0f} foreign events/s, {who}: CPU", share, 5)
 
 
 def _idle(bench: Bench, report: Report) -> None:
