@@ -222,6 +222,7 @@ class Growth:
 
     def _finish(self, run: Run, result: Result) -> None:
         self.read_bytes += result.done.read_bytes
+        logs = run.logs_at_last  # the worker has put another sidecar in the place of the one that was known
         if result.done.disk_error:
             self.store.failed(OSError(0, result.done.disk_error))
         if result.done.error:
@@ -233,17 +234,17 @@ class Growth:
             if run.failures < MOST_FAILURES:
                 self.ingest.put(run)
         else:
-            self._take(run, result.sidecar)
+            self._take(run, logs, result.sidecar)
         run.changed()
         self.owe(run)
         self._finished.set()
         self._finished = anyio.Event()
 
-    def _take(self, run: Run, sidecar: bytes) -> None:
+    def _take(self, run: Run, logs: Sequence[Log], sidecar: bytes) -> None:
         if run.slot.warm is not None and run.compare() == "same":
             run.slot.is_saved = False  # all there is was read here meanwhile, and the sidecar holds what the worker saw
             return
-        run.slot.logs = run.logs
+        run.slot.logs = logs
         try:
             run.slot.put_file(self.store.keep([sidecar]) if sidecar else self.store.open(self._path(run)))
         except (OSError, SidecarDamaged, SidecarVersion) as error:

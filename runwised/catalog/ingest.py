@@ -139,7 +139,7 @@ class Ingest:
 
     async def _index(self, run: Run, process: Process, answers: BufferedByteReceiveStream) -> Result:
         assert process.stdin is not None
-        job = Job([Source.of(log) for log in run.logs], self._place(run))
+        job = Job([Source.of(log) for log in run.logs_at_last], self._place(run))
         try:
             # The standard library's JSON: names of files need not be UTF-8.
             await process.stdin.send(json.dumps(msgspec.to_builtins(job)).encode() + b"\n")

@@ -10,7 +10,7 @@ from runwised.catalog.awake import Awake
 from runwised.catalog.feeds import Log, Stamped
 from runwised.catalog.identity import PROOF_BYTES, Fingerprint
 from runwised.catalog.segment import Segment
-from runwised.catalog.slot import IndexSlot
+from runwised.catalog.slot import IndexLostError, IndexSlot
 from runwised.formats.record import NO_HINTS, Hints
 from runwised.index.run_index import IndexedRun
 
@@ -128,6 +128,14 @@ class TrackedRun:
     def logs(self) -> list[Log]:
         """The sources to index, in the order they are read."""
         return [log for log in (part.log() for part in self.every) if log is not None]
+
+    @property
+    def logs_at_last(self) -> list[Log]:
+        """The same where the sidecar may be another by now; with an index that is lost they are those to begin with."""
+        try:
+            return self.logs
+        except IndexLostError:
+            return self.logs
 
     @property
     def unread_bytes(self) -> int:
