@@ -65,8 +65,10 @@ def _many(bench: Bench, report: Report, what: str) -> None:
     began = time.monotonic()
     bench.client.ask(ListRuns(), where=bench.where)
     report.row(f"{what}: first answer (s)", time.monotonic() - began)
-    assert bench.listed() == RUNS
-    report.row("all indexed (s)", time.monotonic() - began)
+    listed = bench.listed()
+    report.row("all that are read indexed (s)", time.monotonic() - began)
+    report.row("how many are read; that others are not is said", listed, target=RUNS)
+    assert listed == RUNS or any("more than" in note for note in bench.client.control("status")["engine"]["notes"])
     time.sleep(SETTLE_SECONDS)
     for name, query in (("list of 20", ListRuns(limit=20)), ("one run", ShowRun())):
         taken = []
