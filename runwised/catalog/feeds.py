@@ -113,6 +113,22 @@ def open_feed(log: Log, stamped: Stamped | None = None, resume: Resume | None = 
     )
 
 
+def still_begins(known: Fingerprint, log: Log) -> bool:
+    """Whether a source that has grown still begins with what was read of it; of what cannot be read nobody knows."""
+    if log.file_format is None:  # the store itself proves that a cursor fits
+        return True
+    try:
+        descriptor = open_source(log.path)
+    except OSError:
+        return True
+    try:
+        return is_same(descriptor, known)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
 class FileFeed:
     """A file."""
 

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 
 from runwised.catalog.awake import Awake
-from runwised.catalog.feeds import Log, SourceChangedError
+from runwised.catalog.feeds import Log, SourceChangedError, still_begins
 from runwised.catalog.ingest import Ingest, Result
 from runwised.catalog.pace import Pace
 from runwised.catalog.run import Run
@@ -60,7 +60,7 @@ class Growth:
         A log never seen is read in `share` of the time. False: it is short, but there was no time left.
         """
         if run in self.ingest:
-            await self._wait_for_worker(run)
+            await self._wait_for_worker(run, pace)
             return True
         if not run.slot.filled and not run.is_restored:
             await self._restore(run)
@@ -69,8 +69,10 @@ class Growth:
         run.slot.clear()
         is_short = bool(run.logs) and run.size <= min(NEW_BYTES, self.inline_bytes) and not run.is_dropped
         in_time = is_short and not pace.spent(share)
-        if in_time and await self.read_on(run, pace) and await self._go_on(run, pace):
-            return True
+        if in_time and await self.read_on(run, pace):
+            if await self._go_on(run, pace):
+                return True
+            run.slot.clear()  # of bytes that are no more: nothing is known rather than that
         for part in run.parts:
             await part.read_probe()
         if is_short and not in_time and not run.failures:
@@ -79,9 +81,15 @@ class Growth:
             self.ingest.put(run)
         return True
 
-    async def _wait_for_worker(self, run: Run) -> None:
-        """What is known of a run that a worker reads stands for now, unless it is of bytes that are no more."""
+    async def _wait_for_worker(self, run: Run, pace: Pace) -> None:
+        """What is known of a run that a worker reads stands for now, unless it is of bytes that are no more.
+
+        Where little is new that is read here: what is known of a short log would be all that an answer says of it.
+        """
         _drop_overwritten(run)
+        if run.slot.filled and self.is_quick(run) and not run.is_written_anew and await self.read_on(run, pace):
+            self.ingest.drop(run)
+            _drop_overwritten(run)
         if not run.slot.filled:
             for part in run.parts:
                 await part.read_probe()
@@ -148,6 +156,10 @@ class Growth:
             return False
         except OSError as error:
             return await self.read_on(run, pace) if self._goes_on(run, error) else slot.filled
+        except MemoryError:  # that is not the log's fault: it is tried again, by a worker
+            slot.clear()
+            self.awake.tidy(unasked=0)
+            return False
         except Exception as error:  # noqa: BLE001 - the boundary: what one log meets in a reader must not end the rest
             slot.clear()
             run.fail(f"{run.newest.path}: cannot be indexed: {error!r}")
@@ -210,6 +222,7 @@ class Growth:
 
     def _finish(self, run: Run, result: Result) -> None:
         self.read_bytes += result.done.read_bytes
+        logs = run.logs_at_last  # the worker has put another sidecar in the place of the one that was known
         if result.done.disk_error:
             self.store.failed(OSError(0, result.done.disk_error))
         if result.done.error:
@@ -221,14 +234,17 @@ class Growth:
             if run.failures < MOST_FAILURES:
                 self.ingest.put(run)
         else:
-            self._take(run, result.sidecar)
+            self._take(run, logs, result.sidecar)
         run.changed()
         self.owe(run)
         self._finished.set()
         self._finished = anyio.Event()
 
-    def _take(self, run: Run, sidecar: bytes) -> None:
-        run.slot.logs = run.logs
+    def _take(self, run: Run, logs: Sequence[Log], sidecar: bytes) -> None:
+        if run.slot.warm is not None and run.compare() == "same":
+            run.slot.is_saved = False  # all there is was read here meanwhile, and the sidecar holds what the worker saw
+            return
+        run.slot.logs = logs
         try:
             run.slot.put_file(self.store.keep([sidecar]) if sidecar else self.store.open(self._path(run)))
         except (OSError, SidecarDamaged, SidecarVersion) as error:
@@ -240,7 +256,10 @@ class Growth:
 
 def _drop_overwritten(run: Run) -> None:
     """Have no index at all rather than one of bytes that have been written over; whole files are held, see `Run`."""
-    if run.slot.filled and run.compare() == "changed" and not run.is_written_anew:
+    if not run.slot.filled or run.is_written_anew:
+        return
+    became = run.compare()
+    if became == "changed" or (became == "grown" and not all(map(still_begins, run.slot.fingerprints, run.slot.logs))):
         run.slot.clear()
 
 

@@ -165,17 +165,15 @@ class Holdings:
             await self._look(Pace(seconds), now, slices)
             if slices == 1:
                 self._refreshed_from = began
-            if self._due:
-                await self._bring_up(Pace(seconds), share)
-            await self._settle_all(seconds, share, now)
+            left = await self._bring_up(Pace(seconds), share) if self._due else set()
+            await self._settle_all(seconds, share, now, left)
 
-    async def _settle_all(self, seconds: float, share: float, now: float) -> None:
-        """Settle, and work on the runs that a worker finished meanwhile: it may have begun before this look did."""
-        pace, left = Pace(seconds), set(self._due)
+    async def _settle_all(self, seconds: float, share: float, now: float, left: set[Run]) -> None:
+        """Settle, and work on the runs that a worker finished since it was their turn, but not on those `left`."""
+        pace = Pace(seconds)
         await self._settle(pace, now)
         while (late := [run for run in self._due if run not in left]) and not pace.spent():
-            left.update(late)
-            await self._bring_up(pace, share, late)
+            left |= await self._bring_up(pace, share, late)
             await self._settle(pace, now, late)
 
     async def catch_up(self, seconds: float) -> None:
@@ -215,10 +213,10 @@ class Holdings:
             gone = [run for run in kept if run.current.pid in dead]
             await self._settle(Pace(seconds), now, {*changed, *gone})
 
-    async def _bring_up(self, pace: Pace, share: float = NEW_SHARE, runs: Iterable[Run] | None = None) -> None:
-        """Work on what is due, or on these runs: first what has an index already, then the newest."""
+    async def _bring_up(self, pace: Pace, share: float = NEW_SHARE, runs: Iterable[Run] | None = None) -> set[Run]:
+        """Work on what is due, or on these runs: first what has an index already. Gives those there was no time for."""
         due = sorted(self._due if runs is None else runs, key=lambda run: not run.slot.filled)
-        before: dict[Run, list[object]] = {}
+        left, before = set(due), dict[Run, list[object]]()
         for start in range(0, len(due), AT_ONCE):
             if pace.spent():
                 break
@@ -226,13 +224,14 @@ class Holdings:
             before.update((run, order_of(run)) for run in some)
             async with anyio.create_task_group() as tasks:
                 for run in some:
-                    tasks.start_soon(self._bring_up_one, run, pace, share)
+                    tasks.start_soon(self._bring_up_one, run, pace, share, left)
         self._open.update(dict.fromkeys(before))
         is_other = [order_of(run) != order for run, order in before.items()]
         for run in before:
             self._growth.awake.rest(run.slot)  # of thousands nobody asks for any but a few
         if any(is_other):
             self._regroup()
+        return left
 
     def _tell(self, run: Run) -> None:
         """It is not what it was."""
@@ -246,13 +245,15 @@ class Holdings:
             if run.has_printed():
                 self._tell(run)
 
-    async def _bring_up_one(self, run: Run, pace: Pace, share: float) -> None:
+    async def _bring_up_one(self, run: Run, pace: Pace, share: float, left: set[Run]) -> None:
         self._due.pop(run, None)  # before: a worker that finishes meanwhile has it looked at once more
         done = False
         try:
             done = await self._growth.bring_up(run, pace, share)
         finally:
-            if not done:
+            if done:
+                left.discard(run)
+            else:
                 self._due[run] = None
         run.changed()
         self._tell(run)
@@ -309,7 +310,7 @@ class Holdings:
         self._segments = kept | new
         for segment in new.values():
             if (seen := self._discovery.fresh.get(segment.path)) is not None:
-                segment.seen, segment.asked = seen, seen.size
+                segment.met(seen)
             else:
                 segment.look(now)
             await pace.breathe()

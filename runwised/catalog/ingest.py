@@ -97,7 +97,7 @@ class Ingest:
             await self._until_work()
             try:
                 worker = await _start_worker()
-            except OSError as error:
+            except (OSError, RuntimeError) as error:  # no process, or no thread to look after it
                 _log.warning("no worker process could be started: %s", error)
                 await anyio.sleep(AGAIN_SECONDS)
                 continue
@@ -139,7 +139,7 @@ class Ingest:
 
     async def _index(self, run: Run, process: Process, answers: BufferedByteReceiveStream) -> Result:
         assert process.stdin is not None
-        job = Job([Source.of(log) for log in run.logs], self._place(run))
+        job = Job([Source.of(log) for log in run.logs_at_last], self._place(run))
         try:
             # The standard library's JSON: names of files need not be UTF-8.
             await process.stdin.send(json.dumps(msgspec.to_builtins(job)).encode() + b"\n")

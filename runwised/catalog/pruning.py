@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ class Limits(NamedTuple):
 
 
 LIMITS = Limits()
+MARKER = "pruned"
+"""A file beside what is kept, as old as the last time it was gone through."""
 
 
 class _Kept(NamedTuple):
@@ -34,8 +37,14 @@ class _Kept(NamedTuple):
 
 
 def prune(folder: str, limits: Limits) -> int:
-    """Remove from the cache folder what `limits` do not allow, what was not used for longest first; bytes removed."""
-    since = time.time() - limits.grace_seconds
+    """Remove from the cache folder what `limits` do not allow, what was not used for longest first; bytes removed.
+
+    Where the grace time is said to have gone by since the last time, nothing counts as old: a clock that was set
+    forward must not empty the cache, and after a long absence it only takes a day more.
+    """
+    now = time.time()
+    passed = now - _went_through(folder, now)
+    since = now - limits.grace_seconds if passed <= limits.grace_seconds else -math.inf
     kept: list[_Kept] = []
     removed = 0
     # Sidecars first: notes stand for them.
@@ -51,6 +60,22 @@ def prune(folder: str, limits: Limits) -> int:
         removed += _remove(each)
         left -= each.size
     return removed
+
+
+def _went_through(folder: str, now: float) -> float:
+    """When it was last gone through, on the wall clock, which is now noted; now where that is not known."""
+    path = os.path.join(folder, MARKER)
+    try:
+        before = os.stat(path, follow_symlinks=False).st_mtime
+    except OSError:
+        before = now
+    with contextlib.suppress(OSError):  # a cache that may not be written is not pruned either
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            os.utime(descriptor, (now, now))
+        finally:
+            os.close(descriptor)
+    return before
 
 
 def _remove(each: _Kept) -> int:

@@ -225,16 +225,11 @@ class Run(PrintingRun):
     @property
     def sources(self) -> Sequence[Source]:
         """See `RunView`."""
-        read = self.read_to
-        return [
-            Source(self._relative(part.path), part.format_name, part.size, max(part.size - read.get(part.path, 0), 0))
-            for part in self.every
-            if part.seen is not None  # one that has just gone is a run's no more
-        ] + [
-            Source(self._relative(part.path), part.format_name, part.size, 0)
-            for part in self._linked
-            if part not in self.every
-        ]
+        read, torn, every = self.read_to, self.incomplete, self.every
+        own = [part for part in every if part.seen is not None]  # one that has just gone is a run's no more
+        told = [(part, max(part.size - read.get(part.path, 0), 0), torn.get(part.path, 0)) for part in own]
+        told += [(part, 0, 0) for part in self._linked if part not in every]
+        return [Source(self._relative(part.path), part.format_name, part.size, *rest) for part, *rest in told]
 
     def find_stand_ins(self) -> Sequence[Segment]:
         """As `TrackedRun`: the other views of a run that W&B wrote."""

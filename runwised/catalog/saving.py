@@ -18,7 +18,7 @@ ABREAST = 8
 """Runs saved at once: most of it is waiting for the disk."""
 PAUSE_SECONDS = 30.0
 BYTES_A_SECOND = 1 << 20
-"""A live run's sidecar is written again after `PAUSE_SECONDS`, and not faster than this on the whole."""
+"""A live run's sidecar is written again after `PAUSE_SECONDS`; those of all live runs not faster than this together."""
 
 
 class Saving:
@@ -26,22 +26,29 @@ class Saving:
 
     def __init__(self, growth: Growth) -> None:
         self._growth = growth
+        self._paid_at = 0.0
+        """When the disk has had the time for what was written of live runs, on the monotonic clock."""
 
     async def tidy(self, runs: Iterable[Run], *, at_once: bool = False) -> bool:
         """Save what is due, and take from memory what is too much there. Whether anything was there."""
-        known = sorted((run for run in runs if _is_at_work(run)), key=lambda run: run.slot.asked_at)
+        known = sorted((run for run in runs if _is_at_work(run)), key=lambda run: run.slot.saved_at)
         for start in range(0, len(known), ABREAST):
             async with anyio.create_task_group() as tasks:
                 for run in known[start : start + ABREAST]:
                     tasks.start_soon(self._tidy, run, at_once)
+        known.sort(key=lambda run: run.slot.asked_at)
         await self._bound_warm(known)
         self._bound_kept(known)
         return bool(known)
 
     async def _tidy(self, run: Run, at_once: bool) -> None:
         over = run.current.state != "running"
-        if run.slot.warm is not None and not run.slot.is_saved and (at_once or over or self._is_due(run)):
-            await self._save(run)
+        if run.slot.warm is not None and not run.slot.is_saved:
+            if at_once or over:
+                await self._save(run)
+            elif self._is_due(run):
+                await self._save(run)
+                self._paid_at = max(self._paid_at, time.monotonic()) + run.slot.saved_bytes / BYTES_A_SECOND
         if over:
             self._unload(run)
         await self._save_kept(run)
@@ -73,8 +80,8 @@ class Saving:
                 self._growth.owe(run)
 
     def _is_due(self, run: Run) -> bool:
-        pause = max(PAUSE_SECONDS, run.slot.saved_bytes / BYTES_A_SECOND)
-        return time.monotonic() - run.slot.saved_at > pause
+        now = time.monotonic()
+        return now >= self._paid_at and now - run.slot.saved_at > PAUSE_SECONDS
 
     async def _save(self, run: Run) -> bool:
         """Write the sidecar; what is folded after it was encoded is saved the next time."""

@@ -30,7 +30,7 @@ class Segment:
     """One start of a run's program, and the log it left."""
 
     __slots__ = (
-        "_closed", "_format", "_probed", "_store", "asked", "error", "found", "grown_at", "hints",
+        "_closed", "_format", "_probed", "_store", "_told", "asked", "error", "found", "grown_at", "hints",
         "path", "probe", "run_id", "said_start", "seen",
     )  # fmt: skip
 
@@ -53,6 +53,8 @@ class Segment:
         """Why it cannot be read."""
         self._closed: Seen | None = None
         """What was seen of it when it could not be read."""
+        self._told: Seen | None = None
+        """What the last `look` told of; it may have been looked at again since."""
         self._probed: Seen | None = None
         self._format: Format | None = None
         kind = kind_named(found.format) if found.format else None
@@ -109,23 +111,30 @@ class Segment:
         self._closed, self.error = self.seen, f"{error.filename}: {error.strerror}"
 
     def look(self, now: float) -> bool:
-        """One stat; whether anything changed since the last one."""
-        before = self.seen
+        """One stat; whether anything changed since the last one here: what `look_again` saw was told to nobody."""
+        before = self._told
         if not self.path:
             return False
         if self._store is not None:
             return self._look_into_store(self._store, now)
         found = look(self.path)
         if found == before:
+            self.seen = before
             return False
-        self.seen = found
+        self.seen = self._told = found
         self.asked = self.size
         if before is not None and found is not None and found.size > before.size:
             self.grown_at = now
         return True
 
+    def met(self, seen: Seen) -> None:
+        """It was found just now, and this is what was seen of it."""
+        self.seen = self._told = seen
+        self.asked = self.size
+
     def _look_into_store(self, store: Store, now: float) -> bool:
-        before, self.seen = self.seen, store.look(self.found.path, self.found.store_key)
+        before = self._told
+        self.seen = self._told = store.look(self.found.path, self.found.store_key)
         self.asked = self.size
         if self.seen == before:
             return False
@@ -156,7 +165,7 @@ class Segment:
         return self._format is not None and self._format.rewritten
 
     def look_again(self) -> None:
-        """One stat more, in the middle of a question."""
+        """One stat more, in the middle of a question; the next `look` still tells what changed."""
         if self._store is not None:
             self.seen = self._store.look(self.found.path, self.found.store_key)
         else:

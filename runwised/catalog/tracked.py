@@ -10,7 +10,7 @@ from runwised.catalog.awake import Awake
 from runwised.catalog.feeds import Log, Stamped
 from runwised.catalog.identity import PROOF_BYTES, Fingerprint
 from runwised.catalog.segment import Segment
-from runwised.catalog.slot import IndexSlot
+from runwised.catalog.slot import IndexLostError, IndexSlot
 from runwised.formats.record import NO_HINTS, Hints
 from runwised.index.run_index import IndexedRun
 
@@ -128,6 +128,14 @@ class TrackedRun:
         return [log for log in (part.log() for part in self.every) if log is not None]
 
     @property
+    def logs_at_last(self) -> list[Log]:
+        """The same where the sidecar may be another by now; with an index that is lost they are those to begin with."""
+        try:
+            return self.logs
+        except IndexLostError:
+            return self.logs
+
+    @property
     def unread_bytes(self) -> int:
         """Bytes in the sources that the index does not stand on."""
         read = self.read_to
@@ -212,6 +220,13 @@ class TrackedRun:
     def read_to(self) -> dict[str, int]:
         """How far each source was read, by its path."""
         return dict(zip((log.name for log in self.slot.logs), self.slot.offsets, strict=False))
+
+    @property
+    def incomplete(self) -> dict[str, int]:
+        """Bytes with which each log ends that are the beginning of a record, by its path; of whole files none."""
+        known = self.slot.ask(lambda index: {found.key: found.size - found.resume.offset for found in index.sources})
+        grows = (part.path for part in self.every if not (part.is_stored or part.is_rewritten))
+        return {path: known[path] for path in grows if known.get(path)}
 
     def changed(self) -> None:
         """Something it is read from, or its index, is not what it was."""

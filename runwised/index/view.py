@@ -116,6 +116,8 @@ class Source(NamedTuple):
     size_bytes: int
     unread_bytes: int
     """Bytes in the file when the question arrived that the answer does not stand on."""
+    incomplete_bytes: int = 0
+    """Bytes at its end that were read and are only the beginning of a line or record."""
 
 
 class Rewind(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runwised.index.view import RunView
-from runwised.render.numbers import size
+from runwised.render.layout import short
+from runwised.render.numbers import plural, size
 
 
 def unread(run: RunView) -> Iterator[str]:
@@ -22,6 +23,21 @@ def damaged(run: RunView) -> Iterator[str]:
     if run.damage:
         reasons = ", ".join(f"{reason} {size(lost)}" for reason, lost in run.damage.items())
         yield f"damaged bytes passed over: {reasons}"
+
+
+def incomplete(run: RunView) -> Iterator[str]:
+    """What the writers of its logs did not finish. One that goes on may yet; what is printed often ends so."""
+    if run.condition.state == "running":
+        return
+    for source in run.sources:
+        if source.incomplete_bytes and source.format != "text":
+            yield f"{unfinished(source.format, source.incomplete_bytes)}: {short(source.path)}"
+
+
+def unfinished(form: str, count: int) -> str:
+    """How a log ends whose last line or record is not whole."""
+    unit = "record" if form in ("wandb", "tfevents") else "line"
+    return f"incomplete last {unit}, {plural(count, 'byte')}"
 
 
 def taken_back(run: RunView) -> Iterator[str]:

@@ -13,7 +13,7 @@ from runwised.index.view import RunView, Stats
 from runwised.queries.board import spelled, written
 from runwised.queries.causes import gist
 from runwised.queries.digest import digest
-from runwised.queries.freshness import damaged, taken_back, unread
+from runwised.queries.freshness import damaged, incomplete, taken_back, unread
 from runwised.queries.glance import Moment, Shape, best, latest, names_of, numbers_in, outlier, shape_of, stats_of
 from runwised.queries.keysel import Direction, direction, main_metrics, shown_as
 from runwised.queries.oddities import Oddity, nonfinite, turned
@@ -97,7 +97,7 @@ def render(reply: RunSummary, page: Page, query: Question, view: ProjectView) ->
         page.line(_printed(reply), priority=60)
     for oddity in odd:
         page.remark(f"! {oddity.text}", priority=90)
-    for text in (*unread(run), *damaged(run), *([] if query.no_anomalies else taken_back(run))):
+    for text in (*unread(run), *damaged(run), *incomplete(run), *([] if query.no_anomalies else taken_back(run))):
         page.line(f"! {text}", priority=88)
     if run.alerts:
         page.remark(pointing(plural(len(run.alerts), "alert"), onward(view, "notes", name)), priority=72)

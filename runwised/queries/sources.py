@@ -14,6 +14,7 @@ from runwise_protocol.queries.sources import (
     WatchedPlace,
 )
 
+from runwised.queries.freshness import unfinished
 from runwised.queries.project import PassedView, PlaceView, ProjectView
 from runwised.queries.resolve import handle, resolve
 from runwised.render.layout import short
@@ -28,7 +29,10 @@ def answer(query: ListSources, view: ProjectView) -> Sources:
     """
     if query.run is not None:
         run = resolve(query.run, view)
-        own = [FoundLog(path=part.path, format=part.format, run=run.id) for part in run.sources]
+        own = [
+            FoundLog(path=part.path, format=part.format, run=run.id, incomplete_bytes=part.incomplete_bytes)
+            for part in run.sources
+        ]
         folders = {_folder(part.path) for part in run.sources}
         passed = [found for found in _passed(view.places, view.root) if _folder(found.path) in folders]
         return Sources(places=[], sources=own, passed=passed if query.all else [])
@@ -110,6 +114,9 @@ def _one_run(reply: Sources, page: Page, query: ListSources, view: ProjectView) 
     name = handle(resolve(query.run, view), view)
     page.line(f"{name} is read from {plural(len(reply.sources), 'log')}", priority=100)
     page.table(["log", "format"], [[log.path, log.format] for log in reply.sources], priority=80)
+    for log in reply.sources:
+        if log.incomplete_bytes:
+            page.line(f"{short(log.path)}: {unfinished(log.format, log.incomplete_bytes)}", priority=75)
 
 
 def _places(reply: Sources, page: Page, *, is_all: bool) -> None:

@@ -1,6 +1,6 @@
 """What waiting costs and how quickly it ends, with a real daemon and real writers of W&B logs, beside a poll a second.
 
-RUNWISE_BENCH_LIVE names parts (append, new, death, waiting, burst, idle); by default all are measured.
+RUNWISE_BENCH_LIVE names parts (append, new, death, waiting, burst, flood, idle); by default all are measured.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ from runwise_protocol.query import Where
 from tests.bench.harness import Report
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("append", "new", "death", "waiting", "burst", "idle")
+PARTS = ("append", "new", "death", "waiting", "burst", "flood", "idle")
 ACTIVE = 200
 ROWS_A_SECOND = 10
 APPENDS, NEW, DEATHS, POLLS = 120, 40, 10, 15
 CLIENTS, CLIENT_SECONDS = 1000, 20.0
 BURST = 100_000
+FLOOD, FLOOD_SECONDS = 5000, 20.0
+"""Events a second of files that are none of ours."""
 INDEXED, IDLE_SECONDS = 10_000, 60.0
 LONGEST = "60s"
 SETTLE_SECONDS = 5.0
@@ -83,19 +85,20 @@ class Bench:
         self.pid = self.client.control("ping")["pid"]
 
     def row(self, what: str, seconds: Sequence[float], targets: tuple[float, ...], theirs: str = "") -> None:
-        """p50 and p99 of what was measured, beside the targets: of p99, or of both."""
+        """p50 and p99 of what was measured, beside the targets: of p99, of both, or of none."""
         middle, worst = np.percentile(np.array(seconds) * 1e3, [50, 99])
-        found = (middle, worst)[-len(targets) :]
-        met = all(value <= target * 1e3 for value, target in zip(found, targets, strict=True))
+        found = (middle, worst)[2 - len(targets) :]
+        is_met = all(value <= target * 1e3 for value, target in zip(found, targets, strict=True))
         said = "/".join(f"{target * 1e3:g}" for target in targets)
         load = f"load {os.getloadavg()[0]:.1f}"
+        aim = f"<= {said} {met(is_met)} " if targets else ""
         label = f"{what}, p50/p99 of {len(seconds)} (ms)"
-        self._report.row(label, f"{middle:.0f}/{worst:.0f}", theirs, target=f"<= {said} {_met(met)} {load}")
+        self._report.row(label, f"{middle:.0f}/{worst:.0f}", theirs, target=aim + load)
 
     def share(self, what: str, share: float, target: float) -> None:
         """Part of a core, in percent."""
         load = f"load {os.getloadavg()[0]:.1f}"
-        self._report.row(what, f"{share:.2f} %", target=f"<= {target:g} % {_met(share <= target)} {load}")
+        self._report.row(what, f"{share:.2f} %", target=f"<= {target:g} % {met(share <= target)} {load}")
 
     def waited(self, act: Callable[[int], float], query: Callable[[int], WaitFor], rounds: int) -> list[float]:
         """Seconds from each act to the answer of who waited for it, who was waiting for a while by then."""
@@ -163,10 +166,10 @@ def run(report: Report) -> None:
     """Measure each part, with a daemon of its own for the last."""
     wanted = os.environ.get("RUNWISE_BENCH_LIVE", " ".join(PARTS)).split()
     if set(wanted) - {"idle"}:
-        with _bench(report) as bench:
+        with bench_of(report) as bench:
             _active(bench, wanted)
     if "idle" in wanted:
-        with _bench(report) as bench:
+        with bench_of(report) as bench:
             _idle(bench, report)
 
 
@@ -194,6 +197,8 @@ def _active(bench: Bench, wanted: Sequence[str]) -> None:
                 bench.share(f"{CLIENTS} waiting clients, nothing happens: CPU", bench.cpu(CLIENT_SECONDS), 2)
         if "burst" in wanted:
             _burst(bench, writer)
+        if "flood" in wanted:
+            _flood(bench)
     finally:
         beside.close()
         writer.close()
@@ -274,6 +279,27 @@ def _burst(bench: Bench, writer: Writer) -> None:
     bench.row(f"{BURST} files, then a row and a run: to both answers", [max(answered) - began], (10.0,))
 
 
+def _flood(bench: Bench) -> None:
+    """Somebody writes checkpoints beside the logs, in folders that are watched; first while nobody waits."""
+    _flooded(bench, "nobody waits")
+    with bench.waiting(["mine"], 1):
+        _flooded(bench, "one waits")
+
+
+def _flooded(bench: Bench, who: str) -> None:
+    time.sleep(SETTLE_SECONDS)
+    folders = [str(bench.wandb), *map(str, sorted(bench.wandb.glob("*-r00?")))]
+    command = [sys.executable, "-m", "tests.bench.foreign_writer", str(FLOOD), *folders]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as flood:
+        assert flood.stdout is not None
+        flood.stdout.readline()  # it has begun
+        began = time.monotonic()
+        share = bench.cpu(FLOOD_SECONDS)
+        told, _ = flood.communicate()
+        rate = int(told) / (time.monotonic() - began)
+    bench.share(f"{rate:.0f} foreign events/s, {who}: CPU", share, 5)
+
+
 def _idle(bench: Bench, report: Report) -> None:
     writer = Writer(bench.wandb)
     writer.tell("over", INDEXED)
@@ -285,7 +311,7 @@ def _idle(bench: Bench, report: Report) -> None:
     bench.share(f"{INDEXED} indexed runs, nobody asks: CPU over {IDLE_SECONDS:.0f} s", bench.cpu(IDLE_SECONDS), 1)
     told = Path(f"/proc/{bench.pid}/status").read_text(encoding="utf-8")
     resident = next(int(line.split()[1]) / 1024 for line in told.splitlines() if line.startswith("VmRSS"))
-    report.row("the same: RSS (MiB)", resident, target=f"<= 80 {_met(resident <= 80)}")
+    report.row("the same: RSS (MiB)", resident, target=f"<= 80 {met(resident <= 80)}")
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -293,12 +319,12 @@ def _cpu_seconds(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | 2)
 
 
-def _met(is_met: bool) -> str:
+def met(is_met: bool) -> str:
     return "(met)" if is_met else "(NOT met)"
 
 
 @contextlib.contextmanager
-def _bench(report: Report) -> Iterator[Bench]:
+def bench_of(report: Report) -> Iterator[Bench]:
     """With a daemon that ends with it, in folders of its own."""
     home = Path(tempfile.mkdtemp(prefix="rw", dir="/tmp"))
     before = dict(os.environ)

@@ -11,9 +11,10 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from runwised.catalog import ingest
+from runwised.catalog import ingest, slot
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.processes import process
+from tests.faults.service import rows
 
 pytestmark = pytest.mark.anyio
 
@@ -115,6 +116,28 @@ async def test_much_growth_is_left_to_a_worker_and_counted_as_unread_meanwhile(
         await catalog.indexed(project, [run.id])
         assert run.sources[0].unread_bytes == 0
         assert picture(run) == picture((await ask(Catalog(None), tmp_path / "proj")).runs[0])
+
+
+async def test_a_sidecar_that_was_closed_when_a_worker_replaced_it_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(slot, "MOST_HEALED_BYTES", 0)
+    log = tmp_path / "proj" / "logs" / "run.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(rows(0, 10))
+    async with living(Catalog(tmp_path / "cache", workers=1, inline_bytes=0)) as catalog:
+        (run,) = (await catalog.view(str(tmp_path / "proj"), {})).runs
+        await until(lambda: run.indexed)
+        for length in (11, 12):
+            with log.open("ab") as file:
+                file.write(rows(length - 1, length))
+            await catalog.view(str(tmp_path / "proj"), {})
+            catalog._growth.store.close()
+            run.slot.rest()
+            await until(lambda: run not in catalog._growth.ingest)
+            project = await catalog.indexed(await catalog.view(str(tmp_path / "proj"), {}), [run.id])
+            assert project.runs[0].history.row_count == length
+    assert "background broke" not in caplog.text
 
 
 async def test_a_run_whose_worker_dies_is_indexed_by_the_next(

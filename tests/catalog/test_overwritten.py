@@ -10,6 +10,7 @@ import pytest
 
 from runwised.catalog import ingest
 from runwised.catalog.catalog import Catalog
+from runwised.catalog.feeds import FileFeed, Fold
 from runwised.catalog.segment import Segment
 from tests.catalog.loose_logs import Point, jsonl
 
@@ -134,7 +135,86 @@ async def test_a_worker_that_finishes_while_the_run_is_probed_has_it_looked_at_a
 
     monkeypatch.setattr(Segment, "read_probe", finished)
     project = await catalog.view(str(tmp_path / "proj"), {})
-    assert (run.indexed, project.holdings.behind) == (False, 1)
-    monkeypatch.undo()
-    project = await catalog.view(str(tmp_path / "proj"), {})
     assert (run.indexed, run.history.row_count, project.holdings.behind) == (True, 4, 0)
+
+
+async def test_what_a_short_log_grew_by_is_read_though_a_worker_has_the_run(
+    log: Path, tmp_path: Path, ask: Any
+) -> None:
+    catalog = Catalog(tmp_path / "cache")
+    (run,) = (await ask(catalog, tmp_path / "proj")).runs
+    catalog._growth.ingest.put(run)
+    log.write_bytes(jsonl(points(30)))
+    project = await catalog.view(str(tmp_path / "proj"), {})
+    assert (project.unindexed, run.history.row_count) == (0, 30)
+    assert run not in catalog._growth.ingest
+
+
+async def test_what_is_longer_but_does_not_begin_as_it_did_is_not_known_while_a_worker_has_the_run(
+    log: Path, tmp_path: Path, ask: Any
+) -> None:
+    catalog = Catalog(tmp_path / "cache", inline_bytes=1000)
+    (run,) = (await ask(catalog, tmp_path / "proj")).runs
+    catalog._growth.ingest.put(run)
+    log.write_bytes(jsonl(points(60)[1:]))
+    project = await catalog.view(str(tmp_path / "proj"), {})
+    assert run in catalog._growth.ingest
+    assert (project.unindexed, run.indexed, run.step) == (1, False, 59)
+
+
+async def test_a_log_a_worker_read_half_written_is_not_served_once_it_is_longer(
+    log: Path, tmp_path: Path, have_workers: Callable[[str], None]
+) -> None:
+    has_read, may_answer = tmp_path / "has_read", tmp_path / "may_answer"
+    os.mkfifo(may_answer)
+    have_workers(
+        "def late(job):\n"
+        f"    done = work(job); open({str(has_read)!r}, 'w').close(); open({str(may_answer)!r}).read()\n"
+        "    return done\n"
+        "worker.work = late"
+    )
+    half = jsonl(points(9)[2:6])
+    log.write_bytes(half + bytes(len(half)))
+    catalog = Catalog(tmp_path / "cache", workers=1, inline_bytes=0)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(catalog._growth.ingest.run)
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        await until(has_read.exists)
+        log.write_bytes(jsonl(points(40)))
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        may_answer.write_bytes(b"")
+        await until(lambda: project.runs[0] not in catalog._growth.ingest.working)
+        seen = project.holdings.project()
+        assert (seen.unindexed, seen.runs[0].indexed) == (1, False)
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_change_first_seen_between_two_looks_is_told_by_the_next(log: Path, tmp_path: Path, ask: Any) -> None:
+    os.utime(log, (1e9, 1e9))
+    catalog = Catalog(tmp_path / "cache")
+    (run,) = (await ask(catalog, tmp_path / "proj")).runs
+    log.write_bytes(jsonl(points(4)))
+    assert run.look(0.0)
+    log.write_bytes(jsonl(points(3)))
+    assert run.compare() == "changed"
+    assert (run.look(0.0), run.look(0.0)) == (True, False)
+
+
+async def test_a_log_that_changes_while_it_is_read_is_not_known_rather_than_as_it_was(
+    log: Path, tmp_path: Path, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = Catalog(tmp_path / "cache")
+    read = FileFeed.read
+
+    def read_late(feed: FileFeed, piece_bytes: int, fold: Fold) -> int:
+        log.write_bytes(jsonl(points(12)))
+        count = read(feed, piece_bytes, fold)
+        log.write_bytes(jsonl(points(4)))
+        return count
+
+    monkeypatch.setattr(FileFeed, "read", read_late)
+    project = await catalog.view(str(tmp_path / "proj"), {})
+    assert (project.unindexed, project.runs[0].indexed) == (1, False)
+    monkeypatch.undo()
+    (run,) = (await ask(catalog, tmp_path / "proj")).runs
+    assert run.history.row_count == 4

@@ -204,7 +204,7 @@ async def test_a_source_restored_from_a_backup_is_read_again(
     await catalog.close()
     log.write_bytes(backup)
     (run,) = (await ask(Catalog(tmp_path / "cache"), tmp_path / "proj")).runs
-    assert run.sources[0][2:] == (90_000, 0)
+    assert run.sources[0][2:] == (90_000, 0, 282)
     assert picture(run) == picture((await ask(Catalog(None), tmp_path / "proj")).runs[0])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from runwised.catalog.pruning import MARKER
 from tests.faults.conftest import MakeService
 from tests.faults.service import Service, rows
 
@@ -37,4 +38,8 @@ def restarted(make: MakeService, cache: Path) -> Service:
 
 
 def strays(cache: Path) -> list[Path]:
-    return [path for path in cache.rglob("*") if path.is_file() and path.suffix not in (".rwx", ".rwn", ".rwm")]
+    return [
+        path
+        for path in cache.rglob("*")
+        if path.is_file() and path.suffix not in (".rwx", ".rwn", ".rwm") and path.name != MARKER
+    ]

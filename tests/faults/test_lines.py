@@ -6,11 +6,14 @@ import json
 import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from runwise_protocol.queries import ListRuns, ShowStats
+from runwise_protocol.queries import ListRuns, ListSources, ShowRun, ShowStats
 from runwise_protocol.query import Look
 
 from tests.faults.conftest import Cold
@@ -46,6 +49,33 @@ def test_a02_a_daemon_killed_while_the_last_line_is_torn_reads_that_line_whole(
     assert counts(service.said(project)) == [11]
     assert service.status()["engine"]["restored"] == 1
     assert service.said(project) == cold(project)
+
+
+def test_a03_a_line_whose_writer_died_is_counted_apart_and_no_error(
+    service: Service, project: Path, log: Path, cold: Cold
+) -> None:
+    command = f"import os; open({str(log)!r}, 'ab', buffering=0).write({rows(10, 12)[:-20]!r}); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == -signal.SIGKILL
+    torn = len(rows(11, 12)) - 20
+    os.utime(log, (1e9, 1e9))  # for long nobody has written
+
+    def told(of: Service) -> str:
+        run, sources = (str(of.ask(query(run="run"), project)) for query in (ShowRun, ListSources))
+        assert f"logs/run.jsonl: incomplete last line, {torn} bytes\n" in sources
+        assert f"! incomplete last line, {torn} bytes: logs/run.jsonl\n" in run
+        assert "damaged" not in run
+        return run.partition("\n")[0]
+
+    assert counts(service.said(project)) == [11]
+    assert "ended" in told(service) or "unknown" in told(service)
+    assert service.status()["engine"]["notes"] == []
+    assert service.said(project) == cold(project)
+    assert service.stop() == 0
+    service.start()  # what its sidecar says
+    told(service)
+    append(log, rows(11, 12)[torn:])
+    assert counts(service.said(project)) == [12]
+    assert "incomplete" not in str(service.ask(ListSources(run="run"), project))
 
 
 def test_a04_a_line_that_comes_byte_by_byte_is_read_once(

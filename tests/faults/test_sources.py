@@ -157,7 +157,6 @@ def test_a22_a_link_to_a_log_and_a_copy_of_a_run_are_runs_of_their_own(
     assert service.said(project) == cold(project)
 
 
-@pytest.mark.soak  # fails now and then: what was read of a file that was half-written can stand
 def test_a23_a_log_that_shrinks_and_grows_while_it_is_read_is_right_once_it_rests(
     service: Service, project: Path, log: Path, cold: Cold
 ) -> None:
@@ -174,7 +173,7 @@ def test_a23_a_log_that_shrinks_and_grows_while_it_is_read_is_right_once_it_rest
     writing = threading.Thread(target=write)
     writing.start()
     with service.connect() as client:
-        for _ in range(150):
+        for _ in range(60):
             client.ask(ListRuns(), project)
     done.set()
     writing.join()

@@ -229,6 +229,17 @@ def test_a_running_run_says_what_is_not_read_yet(run_of, project_of, ask):
     )
 
 
+@pytest.mark.parametrize(
+    ("state", "form", "is_said"), [("ended", "csv", True), ("running", "csv", False), ("ended", "text", False)]
+)
+def test_a_line_that_was_never_finished_is_said_of_a_run_that_goes_on_no_more(
+    run_of, project_of, ask, state, form, is_said
+):
+    sources = [Source("logs/x", form, 1000, 0, 12)]
+    run = run_of(falling(20), condition=Condition(state, "silent", None), sources=sources)
+    assert ("! incomplete last line, 12 bytes: logs/x\n" in ask(Latest(), project_of(run))) == is_said
+
+
 def test_a_run_not_indexed_yet_shows_what_its_log_told(run_of, project_of, ask):
     run = run_of(
         name="cold",

@@ -74,6 +74,16 @@ def test_one_run_with_all_shows_what_was_passed_over_beside_its_logs(ask, view):
     assert found["places"] == []
 
 
+def test_a_log_that_ends_in_the_middle_of_a_record_says_how_much_of_it_there_is(ask, run_of, project_of):
+    parts = [Source("logs/a.jsonl", "jsonl", 9, 0, 4), Source("logs/events.1", "tfevents", 9, 0, 1)]
+    view = project_of(run_of([{"loss": 1.0}], id="a", sources=parts))
+    text = ask(ListSources(run="a"), view)
+    assert "logs/a.jsonl: incomplete last line, 4 bytes\n" in text
+    assert "logs/events.1: incomplete last record, 1 byte\n" in text
+    told = json.loads(ask(ListSources(run="a"), view, form="json"))
+    assert [log["incomplete_bytes"] for log in told["sources"]] == [4, 1]
+
+
 def test_a_run_that_is_not_there_is_an_error(ask, view):
     with pytest.raises(RunwiseError):
         ask(ListSources(run="zzz"), view)
@@ -90,7 +100,7 @@ def test_json_holds_every_log_with_its_run_and_passed_files_only_when_asked(ask,
             {"reason": "checkpoint or array", "files": 1, "example": "logs/exp/best.pt"},
         ],
     }
-    assert found["sources"][2] == {"path": "logs/exp/m.csv", "format": "csv", "run": "exp"}
+    assert found["sources"][2] == {"path": "logs/exp/m.csv", "format": "csv", "run": "exp", "incomplete_bytes": 0}
     assert found["passed"] == []
     assert len(json.loads(ask(ListSources(all=True), view, form="json"))["passed"]) == 3
 

@@ -36,6 +36,8 @@ class FoundLog(msgspec.Struct, kw_only=True):
     format: str
     run: str
     """The run's id."""
+    incomplete_bytes: int = 0
+    """Bytes with which it ends that are the beginning of a line or record whose rest has not come."""
 
 
 class PassedFiles(msgspec.Struct, kw_only=True):
