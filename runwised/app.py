@@ -74,7 +74,8 @@ def _read_options(given: argparse.Namespace) -> Options:
 def _engine() -> Engine:
     # What is held of runs has no cycles and stays: to go through it again and again would cost more than answers.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    # What answers leave behind in knots waits for the next turn: not so much of it that it would show.
+    gc.set_threshold(10_000, 20, 100)
     cache = Path(cache_folder())
     return Answers(Catalog(cache, Path(state_folder()), limits=_limits()), cache)
 

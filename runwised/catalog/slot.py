@@ -41,7 +41,7 @@ class IndexSlot:
     """
 
     __slots__ = (
-        "_awake", "_counted", "_file", "_lock", "_memo", "_memory", "_sidecar", "_stamped",
+        "_awake", "_counted", "_file", "_is_resting", "_lock", "_memo", "_memory", "_sidecar", "_stamped",
         "asked_at", "is_saved", "logs", "place", "saved_at", "saved_bytes", "warm",
     )  # fmt: skip
 
@@ -56,6 +56,7 @@ class IndexSlot:
         self.place = ""
         """Where the sidecar lies or may lie; empty without a cache, or while that was not asked for."""
         self._awake = awake
+        self._is_resting = False
         self._counted = 0
         """What the sidecar held when that was counted last, bytes."""
         self._file: SidecarFile | MemoryFile | None = None
@@ -77,6 +78,8 @@ class IndexSlot:
         """What answers keep with the run."""
         if self._memory is None:
             self._memory = Memory(note_path(self.place))
+            self._woke()
+        elif self._is_resting:
             self._woke()
         return self._memory
 
@@ -101,21 +104,24 @@ class IndexSlot:
     def weight(self) -> int:
         """As `Sleeper`."""
         sidecar = self._sidecar
-        if sidecar is None:
-            return LEAST_BYTES
-        return LEAST_BYTES + (DECODED - 1) * sidecar.begin + sidecar.nbytes
+        held = LEAST_BYTES + (self._memory.nbytes if self._memory is not None else 0)
+        return held if sidecar is None else held + (DECODED - 1) * sidecar.begin + sidecar.nbytes
 
     def rest(self) -> None:
         """As `Sleeper`."""
         self._memo = None
+        self._is_resting = True
         if self.warm is None:
             self._sidecar = self._stamped = None
             if self._lock is not None and not self._lock.locked():
                 self._lock = None
             if self._memory is not None and not self._memory.is_new:
                 self._memory = None
+        if self._memory is not None:
+            self._memory.forget()
 
     def _woke(self) -> None:
+        self._is_resting = False
         self.asked_at = self._awake.now()
         self._counted = self._sidecar.nbytes if self._sidecar is not None else 0
         self._awake.woke(self)
