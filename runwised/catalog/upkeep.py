@@ -11,7 +11,6 @@ import anyio
 import anyio.to_thread
 
 from runwised.catalog.growth import Growth
-from runwised.catalog.heap import trim
 from runwised.catalog.holdings import Holdings
 from runwised.catalog.place import Place
 from runwised.catalog.pruning import Limits, prune
@@ -26,9 +25,6 @@ TIDY_SECONDS = 5.0
 PRUNE_SECONDS = 86_400.0
 PACK_SECONDS = 0.5
 """What putting runs that are over into the manifest of a project may take at once."""
-TRIM_SECONDS = 60.0
-"""Arrays of live runs move as they grow, and what answers held is let go: so often, as long as there is anything to do,
-the holes that are left go back to the system."""
 TIDY_ANYWAY = 12
 """While nobody asks and nothing is read, memory is tidied every so many times only, once there was nothing to do."""
 
@@ -44,9 +40,8 @@ class Upkeep:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        pruned_at = trimmed_at = -math.inf
+        pruned_at = -math.inf
         before: object = None
-        trimmed_for: object = None
         passed = 0
         while True:
             if (folder := self._growth.store.folder) and time.monotonic() - pruned_at > PRUNE_SECONDS:
@@ -62,9 +57,6 @@ class Upkeep:
                 for holdings in projects:
                     await holdings.pack(PACK_SECONDS)
             self._growth.awake.tidy()
-            if now != trimmed_for and time.monotonic() - trimmed_at > TRIM_SECONDS:
-                trimmed_at, trimmed_for = time.monotonic(), now
-                await anyio.to_thread.run_sync(trim)
             await anyio.to_thread.run_sync(close_idle_stores)
 
 
