@@ -19,6 +19,7 @@ from runwise_protocol.paths import cache_folder, runtime_folder, state_folder
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.checks import checks
 from runwised.catalog.forgetting import forget_everything
+from runwised.catalog.heap import share_heap
 from runwised.catalog.pruning import LIMITS, Limits
 from runwised.mcp_host import McpHost
 from runwised.server import lifecycle, logs
@@ -72,6 +73,7 @@ def _read_options(given: argparse.Namespace) -> Options:
 
 
 def _engine() -> Engine:
+    share_heap()
     # What is held of runs has no cycles and stays: to go through it again and again would cost more than answers.
     gc.freeze()
     # What answers leave behind in knots waits for the next turn: not so much of it that it would show.
