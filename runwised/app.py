@@ -78,7 +78,8 @@ def _engine() -> Engine:
     allocator.begin()
     # What is held of runs has no cycles and stays: to go through it again and again would cost more than answers.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    # What answers leave behind in knots waits for the next turn: not so much of it that it would show.
+    gc.set_threshold(10_000, 20, 100)
     cache = Path(cache_folder())
     return Answers(Catalog(cache, Path(state_folder()), limits=_limits()), cache)
 

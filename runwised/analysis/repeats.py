@@ -87,10 +87,11 @@ class Repeats(NamedTuple):
         if len(over) > _KEPT:
             over = sorted(sorted(over, key=lambda stretch: (-stretch.length, stretch.start))[:_KEPT])
         tail = slice(max(0, len(steps) - _NEAR - 2), None)
+        # Copies: a view would keep all that was fed at once.
         return self._replace(
             total=self.total + len(points.steps),
             equal=self.equal + int(same[known:].sum()),
-            recent=Curve(steps[tail], values[tail]),
+            recent=Curve(steps[tail].copy(), values[tail].copy()),
             current=current,
             over=tuple(over),
         )
@@ -133,7 +134,7 @@ def _begun(steps: Floats, values: Floats, same: Flags, start: int, first: int) -
     before = values[max(0, start - _BEFORE) : start]
     before = np.clip(before[np.isfinite(before)], -LARGEST, LARGEST)
     normal = float(np.median(before)) if len(before) else np.nan
-    near = same[max(1, start - _NEAR) : start + 1] if start else same[:0]
+    near = same[max(1, start - _NEAR) : start + 1].copy() if start else same[:0].copy()
     return Stretch(first + start, float(steps[start]), float(values[start]), normal, _leads_to_zero(before), near)
 
 

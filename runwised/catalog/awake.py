@@ -35,6 +35,7 @@ class Awake:
     def __init__(self) -> None:
         self._weights: dict[Sleeper, int] = {}
         self._total = 0
+        self._latest: Sleeper | None = None
         self._now = 0.0
 
     def now(self) -> float:
@@ -50,23 +51,34 @@ class Awake:
         Questions go through all runs in one order: was it the one awake for the longest, none would be awake when its
         turn comes again.
         """
+        if self._latest is not None and self._latest is not sleeper and self._latest in self._weights:
+            self._weigh(self._latest)  # by now it has all that its question made it hold
+        self._latest = sleeper
         weight = sleeper.weight
         self._total += weight - self._weights.pop(sleeper, 0)
         while self._total > MOST_BYTES and self._weights:
             self.rest(next(reversed(self._weights)))
         self._weights[sleeper] = weight
 
+    def _weigh(self, sleeper: Sleeper) -> None:
+        weight = sleeper.weight
+        self._total += weight - self._weights[sleeper]
+        self._weights[sleeper] = weight
+
     def tidy(self, *, unasked: float = ASKED_SECONDS) -> None:
-        """Have those go to rest that nobody asked for so many seconds."""
+        """Have those go to rest that nobody asked for so many seconds, and of too many those asked the longest ago."""
         since = time.monotonic() - unasked if unasked else math.inf
         self._weights = {sleeper: sleeper.weight for sleeper in self._weights}
         self._total = sum(self._weights.values())
-        for sleeper in [each for each in self._weights if each.asked_at < since]:
-            self.rest(sleeper)
+        for sleeper in sorted(self._weights, key=lambda each: each.asked_at):
+            if sleeper.asked_at < since or self._total > MOST_BYTES:
+                self.rest(sleeper)
 
     def rest(self, sleeper: Sleeper) -> None:
         """Nobody will ask for it soon."""
         self._total -= self._weights.pop(sleeper, 0)
+        if self._latest is sleeper:
+            self._latest = None
         sleeper.rest()
 
 

@@ -125,7 +125,6 @@ class Holdings:
         return {run.id: run.origin for run in self.runs if run.id in ids or run.own_id in ids}
 
     def _is_told(self, run: Run) -> bool:
-        """Whether questions see it."""
         return bool(self.place.only) or not run.says_nothing
 
     def cursor(self) -> str:
@@ -228,7 +227,8 @@ class Holdings:
         self._open.update(dict.fromkeys(before))
         is_other = [order_of(run) != order for run, order in before.items()]
         for run in before:
-            self._growth.awake.rest(run.slot)  # of thousands nobody asks for any but a few
+            if run.slot.warm is None:  # of thousands nobody asks for any but a few
+                self._growth.awake.rest(run.slot)
         if any(is_other):
             self._regroup()
         return left

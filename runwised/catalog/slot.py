@@ -41,8 +41,8 @@ class IndexSlot:
     """
 
     __slots__ = (
-        "_awake", "_counted", "_file", "_lock", "_logs", "_memo", "_memory", "_place", "_sidecar", "_stamped",
-        "_taken", "asked_at", "is_locked", "is_saved", "saved_at", "saved_bytes", "shelved", "warm",
+        "_awake", "_counted", "_file", "_is_resting", "_lock", "_logs", "_memo", "_memory", "_place", "_sidecar",
+        "_stamped", "_taken", "asked_at", "is_locked", "is_saved", "saved_at", "saved_bytes", "shelved", "warm",
     )  # fmt: skip
 
     def __init__(self, awake: Awake) -> None:
@@ -60,6 +60,7 @@ class IndexSlot:
         self.shelved: Shelved | None = None
         """Where the run stands while it is over; what is had from there is `_taken`, `_logs` and `_place`."""
         self._taken: Taken | None = None
+        self._is_resting = False
         self._counted = 0
         """What the sidecar held when that was counted last, bytes."""
         self._file: SidecarFile | MemoryFile | None = None
@@ -104,6 +105,8 @@ class IndexSlot:
         if self._memory is None:
             self._memory = Memory(note_path(self.place))
             self._woke()
+        elif self._is_resting:
+            self._woke()
         return self._memory
 
     @property
@@ -127,13 +130,13 @@ class IndexSlot:
     def weight(self) -> int:
         """As `Sleeper`."""
         sidecar = self._sidecar
-        if sidecar is None:
-            return LEAST_BYTES
-        return LEAST_BYTES + (DECODED - 1) * sidecar.begin + sidecar.nbytes
+        held = LEAST_BYTES + (self._memory.nbytes if self._memory is not None else 0)
+        return held if sidecar is None else held + (DECODED - 1) * sidecar.begin + sidecar.nbytes
 
     def rest(self) -> None:
         """As `Sleeper`."""
         self._memo, self._counted = None, 0
+        self._is_resting = True
         if self.warm is None:
             self._sidecar = self._stamped = None
             if self.shelved is not None:
@@ -143,8 +146,11 @@ class IndexSlot:
                 self._lock = None
             if self._memory is not None and not self._memory.is_new:
                 self._memory = None
+        if self._memory is not None:
+            self._memory.forget()
 
     def _woke(self) -> None:
+        self._is_resting = False
         self.asked_at = self._awake.now()
         self._counted = self._sidecar.nbytes if self._sidecar is not None else 0
         self._awake.woke(self)

@@ -84,7 +84,7 @@ class Patch(NamedTuple):
     removes: Sequence[Path] = ()
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
+class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who the run is, as far as one record says; later records win field by field, None says nothing."""
 
     run_id: str | None = None
@@ -110,7 +110,7 @@ class Facts(NamedTuple):
     fields: Mapping[str, Any]
 
 
-class Definition(msgspec.Struct, frozen=True, kw_only=True):
+class Definition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A metric's own description (W&B define_metric)."""
 
     key: str

@@ -17,6 +17,8 @@ from runwised.index.rows import Landing, RowTable
 from runwised.index.view import Series, Stats
 
 _ALTERATIONS = itertools.count(1)
+COLUMN_BYTES = 1024
+"""What a growing column takes in memory beside its elements, about: of one that was hardly begun that is nearly all."""
 LAG = 32_768
 """Points a growing column may run ahead of its buckets and tallies before they are brought up."""
 
@@ -99,8 +101,8 @@ class GrowingColumn(Column):
 
     @property
     def nbytes(self) -> int:
-        """Memory held by the arrays."""
-        return self.values.nbytes + self.presence.nbytes + self._buckets.nbytes
+        """Memory held, about."""
+        return COLUMN_BYTES + self.values.nbytes + self.presence.nbytes + self._buckets.nbytes
 
     @property
     def buckets(self) -> GrowingBuckets:

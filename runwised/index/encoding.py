@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from runwised.formats.record import Console, Ints
 from runwised.index.arrays import SLAB, Vector
+from runwised.index.bucket_chunks import BUCKET
 from runwised.index.buckets import GrowingBuckets, bucket_count, level_count, width
 from runwised.index.chunks import CHUNK
 from runwised.index.column import GrowingColumn
@@ -27,7 +28,7 @@ from runwised.index.header import (
     encode_json,
     encode_metadata,
 )
-from runwised.index.parts import BUCKET, ArrayHead, PartWriter
+from runwised.index.parts import ArrayHead, PartWriter
 from runwised.index.pieces import Pieces
 from runwised.index.presence import GrowingPresence
 from runwised.index.rows import GrowingRows

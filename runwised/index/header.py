@@ -16,7 +16,7 @@ from runwised.index.view import Stats
 T = TypeVar("T")
 
 MAGIC = b"runwised"
-VERSION = 2
+VERSION = 3
 PROLOGUE = struct.Struct("<8sIIII")
 """Magic, version, length of the header, its CRC-32, CRC-32 of the 20 bytes before."""
 

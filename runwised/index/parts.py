@@ -13,19 +13,11 @@ from numpy.typing import NDArray
 
 from runwised.formats.record import Floats, Ints
 from runwised.index.arrays import Scalar
+from runwised.index.bucket_chunks import BUCKETS_A_CHUNK, encode_buckets
 from runwised.index.chunks import CHUNK, ChunkDamaged, encode_floats, encode_ints
 
 ROOM = 8 * 2**20
 """Bytes of decoded chunks kept for the next question."""
-
-BUCKET = np.dtype(
-    [
-        *((name, "<f8") for name in ("low", "high", "mean", "first", "last", "time_from", "time_to")),
-        *((name, "<i8") for name in ("finite", "row_from", "row_to", "step_from", "step_to")),
-    ]
-)
-"""One bucket of a level; rows, steps and times are those of its first and last point."""
-BUCKETS_A_CHUNK = 1024
 
 ENTRY = struct.Struct("<II")
 """What a chunk table holds of each chunk: length and CRC-32."""
@@ -74,7 +66,7 @@ class PartWriter:
         """Add `count` `BUCKET` records, made a chunk [start, stop) at a time."""
         offset = self.size
         starts = range(0, count, BUCKETS_A_CHUNK)
-        entries = [self._add(records(at, min(at + BUCKETS_A_CHUNK, count)).tobytes()) for at in starts]
+        entries = [self._add(encode_buckets(records(at, min(at + BUCKETS_A_CHUNK, count)))) for at in starts]
         return ArrayHead(offset, count, b"".join(entries))
 
     def text(self, data: bytes) -> ArrayHead:
@@ -122,13 +114,20 @@ class Parts:
             raise SidecarDamaged(f"{len(head.chunks)} bytes of chunk table for a text")
         return self.read(head.offset, *ENTRY.unpack(head.chunks))
 
-    def decoded(self, place: Place, decode: Callable[[bytes, int], NDArray[Scalar]]) -> NDArray[Scalar]:
-        """A chunk, decoded; raises SidecarDamaged."""
+    def checked(self, place: Place) -> NDArray[np.uint8]:
+        """A chunk as it is stored, kept like decoded ones: it is decoded part by part; raises SidecarDamaged."""
+        return self.decoded(place, _as_stored)
+
+    def decoded(
+        self, place: Place, decode: Callable[[bytes, int], NDArray[Scalar]], *, by_part: bool = False
+    ) -> NDArray[Scalar]:
+        """A chunk, decoded, or that part of it that `decode` takes; raises SidecarDamaged."""
         key = place, decode
         found: NDArray[Scalar] | None = self._kept.pop(key, None)
         if found is None:
             try:
-                found = decode(self.read(place.offset, place.length, place.check), place.elements)
+                data = self.checked(place).tobytes() if by_part else self.read(place.offset, place.length, place.check)
+                found = decode(data, place.elements)
             except ChunkDamaged as error:
                 raise SidecarDamaged(str(error)) from error
             found.flags.writeable = False
@@ -137,3 +136,7 @@ class Parts:
         while self.nbytes > ROOM and len(self._kept) > 1:
             self.nbytes -= self._kept.pop(next(iter(self._kept))).nbytes
         return found
+
+
+def _as_stored(data: bytes, count: int) -> NDArray[np.uint8]:  # noqa: ARG001 - as all that decode
+    return np.frombuffer(data, np.uint8)

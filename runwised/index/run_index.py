@@ -140,6 +140,8 @@ class ConsoleTable:
         return self.offsets.nbytes + self.times.nbytes + self.stderr.nbytes + self.sizes.nbytes
 
 
+INDEX_BYTES = 8192
+"""What an index takes in memory before it has any columns, about."""
 NO_CHUNKS = Console(np.empty(0, np.int64), np.empty(0), np.empty(0, np.bool_), np.empty(0, np.int64))
 
 
@@ -166,8 +168,8 @@ class RunIndex(IndexedRun):
 
     @property
     def nbytes(self) -> int:
-        """Memory held by the arrays, bytes."""
-        return self.history.nbytes + self.system.nbytes + sum(console.nbytes for console in self.consoles)
+        """Memory held, about, bytes."""
+        return INDEX_BYTES + self.history.nbytes + self.system.nbytes + sum(console.nbytes for console in self.consoles)
 
     def console(self, source: int) -> Console:
         """As `IndexedRun`."""

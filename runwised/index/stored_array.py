@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from runwised.formats.record import Ints
 from runwised.index.arrays import Scalar
+from runwised.index.bucket_chunks import BUCKET, BUCKETS_A_CHUNK, DECODERS
 from runwised.index.chunks import CHUNK, ChunkDamaged, decode_floats, decode_ints
-from runwised.index.parts import BUCKET, BUCKETS_A_CHUNK, ENTRY, ArrayHead, Parts, Place, SidecarDamaged
+from runwised.index.parts import ENTRY, ArrayHead, Parts, Place, SidecarDamaged
 
 
 class StoredArray(Generic[Scalar]):
@@ -65,7 +66,7 @@ class StoredArray(Generic[Scalar]):
     @classmethod
     def buckets(cls, parts: Parts, head: ArrayHead) -> StoredArray[np.void]:
         """An array of `BUCKET` records."""
-        return StoredArray(parts, head, BUCKETS_A_CHUNK, BUCKET, _decode_buckets)
+        return StoredArray(parts, head, BUCKETS_A_CHUNK, BUCKET, _by_field)
 
     def __len__(self) -> int:
         return self._length
@@ -122,11 +123,15 @@ class StoredArray(Generic[Scalar]):
             self._offsets = self._offset + np.cumsum(lengths) - lengths
         length, check = self._entries[chunk].tolist()
         count = min(self._chunk, self._length - chunk * self._chunk)
-        found: NDArray[Any] = self._parts.decoded(Place(self._offsets.item(chunk), length, check, count), self._decode)
-        return found if field is None else found[field]
+        place = Place(self._offsets.item(chunk), length, check, count)
+        if field is None:
+            return self._parts.decoded(place, self._decode)
+        return self._parts.decoded(place, DECODERS[field], by_part=True)
 
 
-def _decode_buckets(data: bytes, count: int) -> NDArray[np.void]:
-    if len(data) != count * BUCKET.itemsize:
-        raise ChunkDamaged(f"{len(data)} bytes for {count} buckets")
-    return np.frombuffer(data, BUCKET)
+def _by_field(data: bytes, count: int) -> NDArray[np.void]:
+    """Whole records, which nobody asks for: they are unpacked field by field."""
+    buckets = np.empty(count, BUCKET)
+    for name, decode in DECODERS.items():
+        buckets[name] = decode(data, count)
+    return buckets

@@ -6,12 +6,12 @@ Most of it the header tells. What it does not costs one short read of the column
 from __future__ import annotations
 
 from bisect import bisect_right
-from weakref import WeakKeyDictionary
+from typing import NamedTuple
 
 import numpy as np
 
 from runwised.formats.record import Floats, Ints
-from runwised.index.view import Stats, Table
+from runwised.index.view import RunView, Stats
 from runwised.queries.glance import Moment, best
 from runwised.queries.keysel import Direction
 
@@ -24,9 +24,16 @@ _GROUPS = 64
 _LATE = 1.5
 """A metric's last point may lie behind by so many times its usual distance between two points."""
 
-_short: WeakKeyDictionary[Table, tuple[str, Stats, Ints, Floats]] = WeakKeyDictionary()
-"""Of each table the short column that was read last, with the statistics it goes with: the next question is about the
-same metric at another step."""
+_KEY = "short"
+"""Where the short column that was read last is kept with a run, with the statistics it goes with: the next question is
+about the same metric at another step."""
+
+
+class _Short(NamedTuple):
+    key: str
+    found: Stats
+    steps: Ints
+    values: Floats
 
 
 def stands(found: Stats, step: int) -> bool:
@@ -41,14 +48,15 @@ def stands(found: Stats, step: int) -> bool:
     return step - found.last_step <= _LATE * usual
 
 
-def last_at(table: Table, key: str, found: Stats, step: int) -> Moment:
+def last_at(run: RunView, key: str, found: Stats, step: int) -> Moment:
     """The last value at or before a step at which, or before which, there is one; `found` are the statistics."""
     if found.last_step <= step:
         return Moment(found.last, found.last_step)
     if found.count <= _SHORT:
-        steps, values = _whole(table, key, found)
+        steps, values = _whole(run, key, found)
         at = bisect_right(steps, step) - 1
         return Moment(values.item(at), steps.item(at))
+    table = run.history
     stop = table.position(step + 1)
     points = table.series(key, max(0, stop - _LOOKBACK), stop)
     if len(points.values):
@@ -57,15 +65,16 @@ def last_at(table: Table, key: str, found: Stats, step: int) -> Moment:
     return Moment(whole.last.item(-1), whole.step_to.item(-1))
 
 
-def best_at(table: Table, key: str, found: Stats, step: int, side: Direction) -> Moment | None:
+def best_at(run: RunView, key: str, found: Stats, step: int, side: Direction) -> Moment | None:
     """The least or greatest finite value up to a step; None where there is none."""
     whole = best(found, side)
     if whole is None or whole.step is None or whole.step <= step:
         return whole
     if found.count <= _SHORT:
-        steps, values = _whole(table, key, found)
+        steps, values = _whole(run, key, found)
         at = _first_best(values[: bisect_right(steps, step)], side)
         return None if at is None else Moment(values.item(at), steps.item(at))
+    table = run.history
     start, stop, points = 0, table.position(step + 1), found.count
     while points > _SHORT:
         groups = table.sample(key, _GROUPS, start, stop)
@@ -79,14 +88,13 @@ def best_at(table: Table, key: str, found: Stats, step: int, side: Direction) ->
     return None if at is None else Moment(series.values.item(at), series.steps.item(at))
 
 
-def _whole(table: Table, key: str, found: Stats) -> tuple[Ints, Floats]:
+def _whole(run: RunView, key: str, found: Stats) -> tuple[Ints, Floats]:
     """Steps and values of a short column."""
-    known = _short.get(table)
-    if known and known[0] == key and known[1] == found:
-        return known[2:]
-    series = table.series(key)
-    _short[table] = key, found, series.steps, series.values
-    return series.steps, series.values
+    known: _Short | None = run.memory.folds.get(_KEY)
+    if known is None or (known.key, known.found) != (key, found):
+        series = run.history.series(key)
+        known = run.memory.folds[_KEY] = _Short(key, found, series.steps, series.values)
+    return known.steps, known.values
 
 
 def _first_best(values: Floats, side: Direction) -> int | None:

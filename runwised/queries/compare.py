@@ -103,11 +103,11 @@ def _value(side: Side, name: str, is_main: bool, view: ProjectView) -> ComparedV
     if side.stop is None:
         moment = latest(side.run, name)
     else:
-        table, step = side.run.history, side.point.step
+        step = side.point.step
         assert step is not None
-        moment = last_at(table, name, stats, step) if stats.first_step <= step else None
+        moment = last_at(side.run, name, stats, step) if stats.first_step <= step else None
         if way and top and top.step is not None and top.step > step:
-            top = best_at(table, name, stats, step, way) if is_main else None
+            top = best_at(side.run, name, stats, step, way) if is_main else None
     return ComparedValue(
         value=moment.value if moment else None,
         step=moment.step if moment else None,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
-from runwised.index.view import RunView, Stats, Table
+from runwised.index.view import RunView, Stats
 from runwised.render.numbers import Dress
 from runwised.render.trend import POINTS, trend
 
@@ -98,20 +97,21 @@ class Shape(NamedTuple):
         return trend(self.means, self.nonfinite, dress=dress)
 
 
-_shapes: WeakKeyDictionary[Table, dict[str, tuple[Stats, Shape]]] = WeakKeyDictionary()
-"""Shapes that were shown before, with the statistics they go with: most runs do not change between two questions."""
+class _Shown(NamedTuple):
+    """A shape that was shown before, and the statistics it goes with: most runs do not change between two questions."""
+
+    found: Stats
+    shape: Shape
 
 
 def shape_of(run: RunView, key: str, found: Stats) -> Shape:
     """The metric's shape; `found` are its statistics."""
-    seen = _shapes.setdefault(run.history, {})
-    known = seen.get(key)
-    if known and known[0] == found:
-        return known[1]
-    groups = run.history.sample(key, POINTS)
-    shape = Shape(groups.mean.tolist(), groups.nonfinite.tolist())
-    seen[key] = found, shape
-    return shape
+    place = f"shape {key}"
+    known: _Shown | None = run.memory.folds.get(place)
+    if known is None or known.found != found:
+        groups = run.history.sample(key, POINTS)
+        known = run.memory.folds[place] = _Shown(found, Shape(groups.mean.tolist(), groups.nonfinite.tolist()))
+    return known.shape
 
 
 def spark(run: RunView, key: str, dress: Dress) -> str:

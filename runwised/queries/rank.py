@@ -116,8 +116,8 @@ def asked_about(query: Rank, view: ProjectView) -> Asked:
         name = handle(run, view)
         first = command("runwise", "rank", name, "-k", key, "--at", f"step={found.first_step}")
         raise RunwiseError(Kind.NOT_FOUND, f"{name} has no {short(key)} up to step {step}", first)
-    own = best_at(run.history, key, found, step, side) if query.best else None
-    return Asked(run, key, side, guessed, step, own or last_at(run.history, key, found, step))
+    own = best_at(run, key, found, step, side) if query.best else None
+    return Asked(run, key, side, guessed, step, own or last_at(run, key, found, step))
 
 
 def _key(query: Rank, run: RunView, view: ProjectView) -> str:
@@ -177,8 +177,8 @@ def _there(run: RunView, what: Asked, *, so_far: bool) -> There | str:
 
 def _value(run: RunView, found: Stats, what: Asked, *, so_far: bool) -> Moment | None:
     if so_far:
-        return best_at(run.history, what.key, found, what.step, what.side)
-    return last_at(run.history, what.key, found, what.step)
+        return best_at(run, what.key, found, what.step, what.side)
+    return last_at(run, what.key, found, what.step)
 
 
 def _earlier(run: RunView, view: ProjectView) -> Iterator[bool]:

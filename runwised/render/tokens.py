@@ -51,13 +51,16 @@ def estimate(text: str) -> int:
     return math.ceil(sum(map(_costs.__getitem__, _PIECES.findall(text))))
 
 
+_REMEMBERED = 10_000
+
+
 class _Costs(dict[str, float]):
-    """What pieces cost, remembered."""
+    """What pieces cost, remembered; not that of long numbers, which are hardly ever the same again."""
 
     def __missing__(self, piece: str) -> float:
         cost = _cost(piece)
-        if len(piece) <= 24:
-            if len(self) > 50_000:
+        if len(piece) <= (3 if piece[0].isdigit() else 24):
+            if len(self) >= _REMEMBERED:
                 self.clear()
             self[piece] = cost
         return cost

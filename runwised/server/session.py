@@ -92,24 +92,30 @@ class Session:
             return
         self._sign = _alive
         self._taken_at = anyio.current_time()
+        watching = anyio.CancelScope()
         async with anyio.create_task_group() as group:
-            group.start_soon(self._watch, group.cancel_scope)
+            group.start_soon(self._watch, group.cancel_scope, watching)
             with self._pulse.beating(lambda: self._beat(group.cancel_scope)):
                 try:
                     await self._dispatcher.answer(request, self._send, self._say)
                 except Gone:
                     self._gone = True
-            group.cancel_scope.cancel()
+            watching.cancel()
 
-    async def _watch(self, answering: anyio.CancelScope) -> None:
-        """See the other side go away."""
-        while not self._gone:
-            if len(self._ahead) >= frames.REQUEST_CAP:
-                await anyio.sleep_forever()
-            data = await self._wire.receive()
-            self._gone = not data
-            self._ahead += data
-        answering.cancel()
+    async def _watch(self, answering: anyio.CancelScope, watching: anyio.CancelScope) -> None:
+        """See the other side go away, until `watching` is cancelled.
+
+        A task that ends by a cancellation is in a knot with it, and with all this connection holds, until the garbage
+        collector unties it; this one ends by itself.
+        """
+        with watching:
+            while not self._gone:
+                if len(self._ahead) >= frames.REQUEST_CAP:
+                    await anyio.sleep_forever()
+                data = await self._wire.receive()
+                self._gone = not data
+                self._ahead += data
+            answering.cancel()
 
     def _beat(self, answering: anyio.CancelScope) -> None:
         """Show the other side that we are here; one that takes nothing for long has gone."""

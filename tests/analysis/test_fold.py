@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,3 +161,26 @@ def test_rows_in_any_pieces_say_the_same_of_the_time_between_them(gaps: list[flo
     for start, stop in zip([0, *edges], [*edges, len(gaps)], strict=True):
         stalls = stalls.fed(steps[start:stop], times[start:stop])
     assert str(stalls) == str(Stalls().fed(steps, times))
+
+
+def owned(kept: Any) -> Iterator[np.ndarray]:
+    """The arrays whose memory something holds, those its views look into."""
+    if isinstance(kept, np.ndarray):
+        while isinstance(kept.base, np.ndarray):
+            kept = kept.base
+        yield kept
+    elif isinstance(kept, tuple | list):
+        for part in kept:
+            yield from owned(part)
+
+
+def test_what_is_kept_of_a_curve_does_not_depend_on_how_much_of_it_came_at_once() -> None:
+    values = np.random.default_rng(1).normal(size=400_000)
+    values[np.arange(400_000) % 5000 < 20] = 1.5
+    curve = Curve(np.arange(400_000.0), values)
+    fold = Fold.of("loss").fed(curve, CONFIG)
+    held = {id(array): array.nbytes for array in owned(fold)}
+    assert fold.repeats is not None
+    assert fold.repeats.over
+    assert sum(held.values()) < 3 * 16 * SEGMENT
+    assert sum({id(array): array.nbytes for array in owned(fold.repeats)}.values()) < 64 * 1024

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from runwised.catalog.awake import MOST_BYTES
 from runwised.catalog.catalog import Catalog
+from runwised.queries.at_step import last_at
+from runwised.queries.glance import shape_of, stats_of
+from tests.bench.live_writer import Training
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def live_project(tmp_path: Path) -> Iterator[Path]:
+    """A project of three runs that go on."""
+    trainings = [Training(tmp_path / "proj/wandb", f"r{number}", rows=50) for number in range(3)]
+    yield tmp_path / "proj"
+    for training in trainings:
+        training.finish()
 
 
 class Heavy:
@@ -90,3 +105,56 @@ async def test_what_is_kept_while_an_older_note_is_being_saved_is_saved_next(
     await catalog._saving.tidy([run])
     catalog._growth.awake.tidy(unasked=0)
     assert run.memory.note == Path(run.memory.path).read_bytes() == b"second"
+
+
+async def test_what_answers_keep_of_live_runs_counts_and_is_given_back(
+    live_project: Path, ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = Catalog(tmp_path / "cache")
+    runs = (await ask(catalog, live_project)).runs
+    awake = catalog._growth.awake
+    for run in runs:
+        run.memory.folds["curve"] = (np.zeros(100_000), ("said", 0.5))
+    before = [run.slot.weight for run in runs]
+    assert min(before) > 800_000
+    monkeypatch.setattr("runwised.catalog.awake.MOST_BYTES", sum(before) - 1)
+    awake.tidy()
+    assert sum(run.slot.weight for run in runs) < sum(before) - 800_000
+    assert [run.slot.warm is not None for run in runs] == [True] * len(runs)
+    for run in runs:
+        run.memory.folds["curve"] = (np.zeros(100_000),)
+    monkeypatch.setattr("runwised.catalog.awake.MOST_BYTES", 900_000)
+    for run in runs:
+        run.memory.folds["curve"] = (np.zeros(100_000),)
+    awake.tidy()
+    assert sum(run.slot.weight for run in runs) <= 900_000
+
+
+async def test_a_run_that_kept_much_since_it_woke_is_weighed_when_the_next_one_wakes(
+    live_project: Path, ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = Catalog(tmp_path / "cache")
+    runs = (await ask(catalog, live_project)).runs
+    catalog._growth.awake.tidy(unasked=0)
+    monkeypatch.setattr("runwised.catalog.awake.MOST_BYTES", 900_000)
+    for run in runs:
+        run.memory.folds["curve"] = (np.zeros(100_000),)
+        assert sum(each.slot.weight for each in runs) < 1_800_000
+
+
+async def test_trends_that_were_shown_leave_memory_with_their_runs(
+    live_project: Path, ask: Any, tmp_path: Path
+) -> None:
+    catalog = Catalog(tmp_path / "cache")
+    (run, *_) = (await ask(catalog, live_project)).runs
+    found = stats_of(run, "loss")
+    assert found is not None
+    shape, moment = shape_of(run, "loss", found), last_at(run, "loss", found, found.last_step - 1)
+    held = weakref.ref(run.memory.folds["short"].values)
+    assert shape_of(run, "loss", found) is shape
+    assert moment.step == found.last_step - 1
+    catalog._growth.awake.tidy(unasked=0)
+    gc.collect()
+    assert held() is None
+    assert run.slot.weight < 3000
+    assert shape_of(run, "loss", found) == shape

@@ -9,8 +9,8 @@ import numpy as np
 
 import runwised.index
 from runwised.formats.record import Column, Resume, Rows
+from runwised.index.bucket_chunks import BUCKETS_A_CHUNK, FIELDS
 from runwised.index.header import MAGIC, VERSION
-from runwised.index.parts import BUCKET
 from runwised.index.run_index import RunIndex
 from runwised.index.sidecar import Sidecar, encode
 
@@ -44,7 +44,9 @@ def test_the_index_on_the_page_is_written_as_the_page_shows() -> None:
     assert b"".join(encode(index, b"me")) == dumped()
 
 
-def test_the_page_has_the_version_the_magic_and_the_bucket_of_the_code() -> None:
+def test_the_page_has_the_version_the_magic_and_the_buckets_of_the_code() -> None:
     assert f"version {VERSION}\n" in PAGE
     assert f"`{MAGIC.decode()}`" in PAGE
-    assert f"buckets of {BUCKET.itemsize} bytes" in PAGE
+    assert f"hold {BUCKETS_A_CHUNK} buckets of {len(FIELDS)} fields" in PAGE
+    rows = PAGE.partition("| field | what |")[2].partition("\n\n")[0]
+    assert re.findall(r"\b(?:low|high|mean|first|last|finite|\w+_(?:from|to))\b(?=[\w, ]*\|.*\|)", rows) == list(FIELDS)

@@ -1,10 +1,12 @@
 import ast
 import random
 import warnings
+from itertools import islice, product
 from pathlib import Path
 
 import pytest
 
+from runwised.render import tokens
 from runwised.render.tokens import estimate
 
 with warnings.catch_warnings():
@@ -106,3 +108,12 @@ def test_nothing_costs_nothing() -> None:
 def test_long_runs_of_one_mark_cost_little() -> None:
     assert real("=" * 4000) <= estimate("=" * 4000) <= 400
     assert real(" " * 4000 + "x") <= estimate(" " * 4000 + "x") <= 400
+
+
+def test_what_is_remembered_of_pieces_stays_within_a_bound() -> None:
+    known = set(tokens._costs)
+    estimate(" ".join(f"{number}.{number:09}" for number in range(20_000)))
+    assert not [piece for piece in set(tokens._costs) - known if piece[0].isdigit() and len(piece) > 3]
+    words = ("".join(word) for word in product("abcdefghijklmnop", repeat=4))
+    estimate(" ".join(islice(words, 15_000)))
+    assert len(tokens._costs) <= tokens._REMEMBERED

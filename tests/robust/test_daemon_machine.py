@@ -61,13 +61,18 @@ class Served(Faults):
         settled = [run["id"] for run in runs if not unsettled & {source["path"] for source in run["sources"]}]
         asked = [query for run_id in settled for query in questions(run_id)]
         for query, one, other in zip(asked, self.daemon.ask_all(asked), cold(self.root, asked), strict=True):
-            assert one == other, query
+            assert _ordered(one) == _ordered(other), query
         self.seen["answers"] += len(asked)
 
     def _between(self) -> None:
         self.asks += 1
         if self.asks % 2:
             self.ask()
+
+
+def _ordered(told: str) -> object:
+    """Points of one time in several files stand in the order they were met: a daemon meets one while we write the next."""
+    return sorted(told.splitlines()) if told.startswith('{"_row":') else told
 
 
 def _shown(told: str) -> object:

@@ -1,6 +1,7 @@
 """Ten thousand runs, two hundred of which go on, asked about for a long time: nothing grows, nothing is lost.
 
-RUNWISE_SOAK_SECONDS is how long (600), RUNWISE_SOAK_RUNS how many runs there are (10000).
+RUNWISE_SOAK_SECONDS is how long (600), RUNWISE_SOAK_RUNS how many runs there are (10000), RUNWISE_SOAK_ROWS how many
+rows a second they log together (20).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS = float(os.environ.get("RUNWISE_SOAK_SECONDS") or 600)
 RUNS = int(os.environ.get("RUNWISE_SOAK_RUNS") or 10_000)
 ACTIVE = 200
-ROWS_A_SECOND = 20
+ROWS_A_SECOND = float(os.environ.get("RUNWISE_SOAK_ROWS") or 20)
 WARM_SHARE = 0.3
 """Of the time, in which memory may still grow."""
 CHURN_SECONDS, COMPARE_SECONDS = 10.0, 60.0
@@ -220,6 +221,10 @@ class Soak:
             "compared": self.compared,
             "resident_mib": round(resident[-1] / 2**20, 1),
             "grown_mib": round((np.median(resident[-tenth:]) - np.median(resident[:tenth])) / 2**20, 2),
+            "resident_mib_each_minute": [
+                round(next(each.resident for each in self.samples if each.seconds >= minute) / 2**20, 1)
+                for minute in range(0, int(self.samples[-1].seconds) + 1, 60)
+            ],
             "slope_mib_an_hour": round(np.polyfit(seconds, resident, 1)[0] * 3600 / 2**20, 2),
             "descriptors": [min(each.descriptors for each in warm), max(each.descriptors for each in warm)],
             "threads": [min(each.threads for each in warm), max(each.threads for each in warm)],
