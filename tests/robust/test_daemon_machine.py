@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -71,8 +72,13 @@ class Served(Faults):
 
 
 def _ordered(told: str) -> object:
-    """Points of one time in several files stand in the order they were met: a daemon meets one while we write the next."""
-    return sorted(told.splitlines()) if told.startswith('{"_row":') else told
+    """The same for every order of points of one moment: a daemon meets those of one file while we write the next."""
+    if not told.startswith('{"_row":'):
+        return told
+    rows = [json.loads(line) for line in told.splitlines()]
+    numbers = [row.pop("_row") for row in rows]
+    moments = groupby(rows, key=lambda row: (row["_step"], row["_time"]))
+    return numbers, [(moment, sorted(map(json.dumps, found))) for moment, found in moments]
 
 
 def _shown(told: str) -> object:
