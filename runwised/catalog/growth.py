@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from weakref import WeakSet
 import anyio
 import anyio.to_thread
 
+from runwised.catalog import allocator
 from runwised.catalog.awake import Awake
 from runwised.catalog.feeds import Log, SourceChangedError, still_begins
 from runwised.catalog.ingest import Ingest, Result
@@ -154,15 +156,14 @@ class Growth:
         except SourceChangedError:
             slot.clear()
             return False
-        except OSError as error:
-            return await self.read_on(run, pace) if self._goes_on(run, error) else slot.filled
-        except MemoryError:  # that is not the log's fault: it is tried again, by a worker
-            slot.clear()
-            self.awake.tidy(unasked=0)
-            return False
         except Exception as error:  # noqa: BLE001 - the boundary: what one log meets in a reader must not end the rest
+            if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+                return await self.read_on(run, pace) if self._goes_on(run, error) else slot.filled
             slot.clear()
-            run.fail(f"{run.newest.path}: cannot be indexed: {error!r}")
+            if allocator.is_spent(error):
+                self._wait_for_memory(run)
+            else:
+                run.fail(f"{run.newest.path}: cannot be indexed: {error!r}")
             return False
         self.read_bytes += read
         is_new = slot.warm is None and not warm.is_thawed
@@ -172,6 +173,12 @@ class Growth:
         if is_new and len(self._warm) > MOST_WARM:
             slot.put_away(self.store.keep(warm.parts()))
         return True
+
+    def _wait_for_memory(self, run: Run) -> None:
+        """There is none to index it: not the log's fault. A worker tries it again, and no question waits for that."""
+        self.awake.tidy(unasked=0)
+        run.lacks_memory = True
+        self.ingest.put(run)
 
     def _goes_on(self, run: Run, error: OSError) -> bool:
         """A source could not be read: whether to begin anew with the others, instead of keeping what is known."""

@@ -51,4 +51,4 @@ class Shelved:
     def take_down(self) -> Taken:
         """Have it from there. Raises OSError where something else stands there by now."""
         rested, head = self.shelf.read(self.offset)
-        return Taken(self._store.known(self.place, rested.signature), rested, head)
+        return Taken(self._store.known(lambda: self.place, rested.signature), rested, head)

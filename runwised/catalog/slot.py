@@ -191,7 +191,6 @@ class IndexSlot:
         """What the manifest has of it, kept while it is asked. Raises OSError."""
         if self._taken is None:
             self._taken = shelved.take_down()
-            self._woke()
         return self._taken
 
     @property

@@ -100,15 +100,16 @@ def is_same_file(found: Signature, known: Signature) -> bool:
 class SidecarFile:
     """One sidecar, open for reading. It goes on reading the same file when another takes its name."""
 
-    __slots__ = ("_descriptor", "_opened", "path", "signature", "size")
+    __slots__ = ("_descriptor", "_opened", "_place", "signature", "size")
 
     def __init__(
         self,
-        path: str,
+        place: str | Callable[[], str],
         opened: Callable[[SidecarFile], None] | None = None,
         signature: Signature | None = None,
     ) -> None:
-        self.path = path
+        self._place = place
+        """Its path, or what tells it once it is opened."""
         self._opened = opened
         self._descriptor = -1
         self.signature = signature
@@ -122,12 +123,13 @@ class SidecarFile:
         return os.pread(self._descriptor, length, offset)
 
     def _open(self) -> int:
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        path = self._place if isinstance(self._place, str) else self._place()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         found = os.fstat(descriptor)
         signature = _signature(found)
         if self.signature is not None and not is_same_file(signature, self.signature):
             os.close(descriptor)
-            raise FileNotFoundError(errno.ESTALE, "replaced by another", self.path)
+            raise FileNotFoundError(errno.ESTALE, "replaced by another", path)
         self._descriptor, self.signature = descriptor, signature
         if self._opened is not None:
             self._opened(self)
@@ -219,9 +221,9 @@ class Store:
         """The sidecar there. Raises OSError."""
         return SidecarFile(path, self._opened)
 
-    def known(self, path: str, signature: Signature) -> SidecarFile:
+    def known(self, place: Callable[[], str], signature: Signature) -> SidecarFile:
         """The sidecar that was there, not opened before it is read."""
-        return SidecarFile(path, self._opened, signature)
+        return SidecarFile(place, self._opened, signature)
 
     def _note_open(self, file: SidecarFile) -> None:
         with self._lock:

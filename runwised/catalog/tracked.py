@@ -23,7 +23,7 @@ class TrackedRun:
     """One logical run, as the files behind it change. `parts` are its segments, oldest first."""
 
     __slots__ = (
-        "_held_since", "_waits", "error", "failures", "hints", "is_dropped", "is_held", "is_restored",
+        "_held_since", "_waits", "error", "failures", "hints", "is_dropped", "is_held", "is_restored", "lacks_memory",
         "looks", "parts", "slot", "stand_ins",
     )  # fmt: skip
 
@@ -44,6 +44,8 @@ class TrackedRun:
         self.error = ""
         self.is_held = False
         """A source is being written anew: until it is whole, the index stands on what it said before."""
+        self.lacks_memory = False
+        """There was none to index it when that was tried last."""
         self._waits = False
         self._held_since = 0.0
 
@@ -179,7 +181,7 @@ class TrackedRun:
     def learn(self, stamped: Sequence[Stamped]) -> None:
         """Indexing it went well; what the index knows of its sources is known of the segments."""
         self.error, self.failures = "", 0
-        self.is_held = False
+        self.is_held = self.lacks_memory = False
         by_path = {source.file.path: source for source in stamped}
         for part in self.parts:
             source = by_path.get(part.path)
@@ -193,6 +195,8 @@ class TrackedRun:
     @property
     def trouble(self) -> str:
         """Why it cannot be read, or not all of it; empty when it can."""
+        if self.lacks_memory:
+            return f"{self.newest.path}: there is no memory to index it"
         return self.error or next((part.error for part in self.parts if part.error), "")
 
     def fail(self, error: str) -> None:

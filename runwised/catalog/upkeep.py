@@ -57,7 +57,7 @@ class Upkeep:
             await anyio.sleep(TIDY_SECONDS)  # first: whoever started us waits for an answer
             if (folder := self._growth.store.folder) and time.monotonic() - pruned_at > PRUNE_SECONDS:
                 pruned_at = time.monotonic()
-                await anyio.to_thread.run_sync(_clean, folder, self._limits)
+                await anyio.to_thread.run_sync(clean, folder, self._limits)
             projects = list(self._projects.values())
             asked_at = max((holdings.asked_at for holdings in projects), default=0.0)
             now = self._growth.read_bytes, self._growth.restored, asked_at
@@ -75,7 +75,8 @@ class Upkeep:
             await anyio.to_thread.run_sync(close_idle_stores)
 
 
-def _clean(folder: str, limits: Limits) -> None:
+def clean(folder: str, limits: Limits) -> None:
+    """Remove from the cache folder what killed writers left, and what it need not keep."""
     remove_strays(folder)
     prune(folder, limits)
 

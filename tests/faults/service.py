@@ -156,7 +156,11 @@ class Service:
     def connect(self) -> Connection:
         """A new client."""
         connection = Connection(self.path)
-        connection.greet()
+        try:
+            connection.greet()
+        except BaseException:
+            connection.socket.close()
+            raise
         return connection
 
     def ask(self, query: Query, cwd: Path | str, look: Look | None = None) -> Reply:

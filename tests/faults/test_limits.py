@@ -71,4 +71,6 @@ def test_e20_without_memory_left_it_answers_or_says_that_it_cannot_and_is_right_
         limit(service, resource.RLIM_INFINITY)
     else:
         service.start()
+    service.ask(ListRuns(), project)
+    until(lambda: service.status()["engine"]["indexed"])  # by a worker: no list waits for that
     assert service.said(project) == cold(project)

@@ -19,8 +19,10 @@ from runwised.catalog.feeds import Log
 from runwised.catalog.ledger import Ledger
 from runwised.catalog.manifest import FRAME, MAGIC, Manifest
 from runwised.catalog.memory import note_path
+from runwised.catalog.pruning import LIMITS, MARKER
 from runwised.catalog.run import Run
 from runwised.catalog.store import Store
+from runwised.catalog.upkeep import clean
 from runwised.catalog.worker import Job, Source, resume_or_start, work
 from runwised.formats.jsonl import JSONL
 from runwised.formats.wandb_fast import PIECE_BYTES
@@ -84,13 +86,14 @@ class Victim:
     def check_strays(self, *expected: str) -> None:
         """After the next start nothing is left of what was begun, and nothing is missing."""
         asyncio.run(_started_and_ended(self.cache, self.state))
-        left = [name for name in self.files() if not name.endswith(("/lock", "/ledger", ".rwm"))]
+        left = [name for name in self.files() if not name.endswith(("/lock", "/ledger", ".rwm", f"/{MARKER}"))]
         assert left == sorted(expected), left
 
 
 async def _started_and_ended(cache: Path, state: Path) -> None:
     catalog = Catalog(cache, state)
     await catalog.close()
+    clean(str(cache / "runs"), LIMITS)  # as the background does soon after the start
 
 
 class Sidecar(Victim):
@@ -213,13 +216,14 @@ class Resting(Victim):
         return next(self.cache.rglob("*.rwm"))
 
     def act(self) -> dict[str, Any]:
-        manifest, added = Manifest(self.path), list(Manifest(str(self.whole)).load())[1:]
+        manifest, whole = Manifest(self.path), Manifest(str(self.whole))
+        offsets = [offset for _, offset in whole.load()][1:]
         known = sum(1 for _ in manifest.load())  # none where it cannot be read: it is a cache
         try:
-            manifest.add([(rested, head.read() if head else b"") for rested, head in added])
+            manifest.add([whole.shelf.read(offset) for offset in offsets] if whole.shelf else [])
         except OSError as error:
             return {"done": False, "note": str(error)}
-        return {"done": known == 1 and bool(added), "note": ""}
+        return {"done": known == 1 and bool(offsets), "note": ""}
 
     def check(self, outcome: Outcome) -> None:
         known = [rested for rested, _ in Manifest(str(self.manifest)).load()]
