@@ -228,8 +228,9 @@ def find_logs(folder: str, recognise: Recognise, fresh: dict[str, Seen]) -> tupl
     Where there is none, all files there that are recognised by name. Never empty: the folder itself stands for a log
     that is still to come.
     """
-    named = RUN_FOLDER.fullmatch(os.path.basename(folder))
-    run_id = named["id"] if named else os.path.basename(folder).partition("run-")[2]
+    name = folder.rpartition(os.sep)[2]
+    named = RUN_FOLDER.fullmatch(name)
+    run_id = named["id"] if named else name.partition("run-")[2]
     started = epoch_of(named["time"]) if named else 0.0
     guess = f"{folder}/run-{run_id}.wandb"
     if (seen := look(guess, follow=False)) is not None:
@@ -253,9 +254,7 @@ def find_logs(folder: str, recognise: Recognise, fresh: dict[str, Seen]) -> tupl
 
 def epoch_of(named: str) -> float:
     """Epoch seconds of a local time ``YYYYmmdd_HHMMSS``; 0 where there is no such time."""
-    date, clock = (named[:4], named[4:6], named[6:8]), (named[9:11], named[11:13], named[13:])
     try:
-        (year, month, day), (hour, minute, second) = map(int, date), map(int, clock)
-        return datetime(year, month, day, hour, minute, second).timestamp()
+        return datetime.fromisoformat(named.replace("_", "T")).timestamp()
     except (ValueError, OverflowError):
         return 0.0

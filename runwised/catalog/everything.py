@@ -76,7 +76,10 @@ class KnownProjects:
         """Roots on disks that once did not answer."""
 
     def remember(self, root: str) -> None:
-        """Put a root first, and let those go that are gone. Where that cannot be written, only this process knows."""
+        """Put a root first, and let those go that are gone; nothing is written where it is first already.
+
+        Where that cannot be written, only this process knows.
+        """
         if root in self._own:
             return
         self._own[root] = None
@@ -84,7 +87,10 @@ class KnownProjects:
             return
         try:
             with locked(os.path.dirname(self._path)):
-                others = [known for known in self._lines() if known != root and self._may_be(known)]
+                lines_before = self._lines()
+                if lines_before[:1] == [root]:
+                    return
+                others = [known for known in lines_before if known != root and self._may_be(known)]
                 lines = "".join(f"{known}\n" for known in [root, *others][:MOST_PROJECTS])
                 write_file(self._path, [os.fsencode(lines)])
             self.trouble = ""

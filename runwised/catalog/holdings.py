@@ -326,9 +326,9 @@ class Holdings:
     def _put_to_rest(self) -> None:
         """Runs that are as the manifest has them need not be looked into."""
         rested = [run for run in self._due if self._resting.put_to_rest(run)]
-        for run in rested:
-            del self._due[run]
-            self._growth.restored += 1
+        self._growth.restored += len(rested)
+        self._due = {run: None for run in self._due if run.slot.shelved is None}
+        self._open = {run: None for run in self._open if not run.is_over}
         self._resting.forget()
         if any(run.links for run in rested):
             self._regroup()

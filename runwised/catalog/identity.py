@@ -30,6 +30,10 @@ class Seen(bytes):
             times = min(mtime_ns, _LATEST), min(ctime_ns, _LATEST)
             return super().__new__(cls, _NUMBERS.pack(device, inode, size, *times))
 
+    def is_of(self, inode: int, size: int, mtime_ns: int, ctime_ns: int) -> bool:
+        """Whether it tells these numbers, on whatever device."""
+        return self[8:] == Seen(0, inode, size, mtime_ns, ctime_ns)[8:]
+
     def _number(self, at: int) -> int:
         number: int = _NUMBERS.unpack(self)[at]
         return number

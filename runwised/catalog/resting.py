@@ -54,16 +54,17 @@ class Resting:
 
     def _introduce(self, by_path: Mapping[str, Segment]) -> None:
         for known, offset in self._manifest.load():
-            parts = [by_path.get(source.file.path) for source in known.sources]
-            pairs = [(part, source) for part, source in zip(parts, known.sources, strict=True) if part is not None]
-            if len(pairs) < len(parts) or any(not _is_same(part, source) for part, source in pairs):
+            try:
+                parts = tuple([by_path[source.file.path] for source in known.sources])
+            except KeyError:
+                continue  # one is gone
+            if not all(map(_is_same, parts, known.sources)):
                 continue
-            for part, source in pairs:
+            for part, source in zip(parts, known.sources, strict=True):
                 part.take(source)
             known.condition = self._conditions.setdefault(known.condition, known.condition)
             known.sources = []
-            run = tuple(part for part, _ in pairs)
-            self._known[run[0]] = _Kept(run, known, self._shelve(offset, run))
+            self._known[parts[0]] = _Kept(parts, known, self._shelve(offset, parts))
 
     def _shelve(self, offset: int, parts: tuple[Segment, ...]) -> Shelved:
         assert self._manifest.shelf is not None
