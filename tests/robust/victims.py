@@ -392,9 +392,8 @@ async def _indexed(root: Path, cache: Path | None) -> list[Any]:
 
 def _said(run: Run) -> dict[str, Any]:
     table = run.history
-    count = table.row_count
     return {
-        "steps": table.steps(0, count).tolist(),
+        "steps": table.steps(0, table.row_count).tolist(),
         "loss": table.series("loss").values.tolist(),
         "stats": repr(table.stats("loss")),
         "rows": [(number, row.step, dict(row.values)) for number, row in run.rows(0, table.total_rows)],
