@@ -232,17 +232,16 @@ class Catalog:
     ) -> Project:
         """The same project once these runs have their whole index (or, with `if_short`, the short ones among them)."""
         holdings, wanted = project.holdings, set(run_ids)
-        lacking: set[str] = set()
         with anyio.move_on_after(seconds):
             while True:
-                missing = [run for run in holdings.runs if run.id in wanted - lacking and not run.is_whole]
+                missing = [run for run in holdings.runs if run.id in wanted and not run.is_whole]
                 if if_short:
                     missing = [run for run in missing if run.unread_bytes <= self._growth.inline_bytes]
                 if not missing:
                     break
                 for run in missing:
                     await self._index(run)
-                lacking = {run.id for run in missing if run.lacks_memory}
+                wanted.difference_update(run.id for run in missing if run.lacks_memory)
                 await self._disks.ask_for(holdings)
                 await holdings.refresh(AGAIN_SECONDS)
         return holdings.project()._replace(named=project.named)

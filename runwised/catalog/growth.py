@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -157,7 +156,7 @@ class Growth:
             slot.clear()
             return False
         except Exception as error:  # noqa: BLE001 - the boundary: what one log meets in a reader must not end the rest
-            if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+            if isinstance(error, OSError) and not allocator.is_spent(error):
                 return await self.read_on(run, pace) if self._goes_on(run, error) else slot.filled
             slot.clear()
             if allocator.is_spent(error):

@@ -62,9 +62,8 @@ async def test_an_index_of_bytes_that_were_written_over_is_not_served_while_a_wo
     assert run.history.row_count == 4
 
 
-async def test_what_a_worker_read_before_it_was_written_over_is_not_served(
-    log: Path, tmp_path: Path, have_workers: Callable[[str], None], ask: Any
-) -> None:
+def answering_late(tmp_path: Path, have_workers: Callable[[str], None]) -> tuple[Path, Path]:
+    """Have workers say with a file that they have read, and answer once something is written to a pipe."""
     has_read, may_answer = tmp_path / "has_read", tmp_path / "may_answer"
     os.mkfifo(may_answer)
     have_workers(
@@ -73,6 +72,13 @@ async def test_what_a_worker_read_before_it_was_written_over_is_not_served(
         "    return done\n"
         "worker.work = late"
     )
+    return has_read, may_answer
+
+
+async def test_what_a_worker_read_before_it_was_written_over_is_not_served(
+    log: Path, tmp_path: Path, have_workers: Callable[[str], None], ask: Any
+) -> None:
+    has_read, may_answer = answering_late(tmp_path, have_workers)
     catalog = Catalog(tmp_path / "cache", workers=1, inline_bytes=0)
     queue = catalog._growth.ingest
     async with anyio.create_task_group() as tasks:
@@ -165,14 +171,7 @@ async def test_what_is_longer_but_does_not_begin_as_it_did_is_not_known_while_a_
 async def test_a_log_a_worker_read_half_written_is_not_served_once_it_is_longer(
     log: Path, tmp_path: Path, have_workers: Callable[[str], None]
 ) -> None:
-    has_read, may_answer = tmp_path / "has_read", tmp_path / "may_answer"
-    os.mkfifo(may_answer)
-    have_workers(
-        "def late(job):\n"
-        f"    done = work(job); open({str(has_read)!r}, 'w').close(); open({str(may_answer)!r}).read()\n"
-        "    return done\n"
-        "worker.work = late"
-    )
+    has_read, may_answer = answering_late(tmp_path, have_workers)
     half = jsonl(points(9)[2:6])
     log.write_bytes(half + bytes(len(half)))
     catalog = Catalog(tmp_path / "cache", workers=1, inline_bytes=0)
