@@ -11,6 +11,8 @@ T = TypeVar("T")
 
 MOST_BYTES = 32 << 20
 """What all runs together hold that can be read again, about."""
+MOST_BYTES_AMID = 6 << 20
+"""The same amid the indexing of thousands: what stays of each comes to lie between, and would keep it in use."""
 ASKED_SECONDS = 60.0
 """Who asked for a run soon asks again."""
 
@@ -37,6 +39,13 @@ class Awake:
         self._total = 0
         self._latest: Sleeper | None = None
         self._now = 0.0
+        self.is_amid = False
+        """Whether thousands of runs are being indexed."""
+
+    @property
+    def most_bytes(self) -> int:
+        """What all together may hold now."""
+        return MOST_BYTES_AMID if self.is_amid else MOST_BYTES
 
     def now(self) -> float:
         """The monotonic clock to a second: the same object for all, which keeps no memory of its own in use."""
@@ -56,7 +65,7 @@ class Awake:
         self._latest = sleeper
         weight = sleeper.weight
         self._total += weight - self._weights.pop(sleeper, 0)
-        while self._total > MOST_BYTES and self._weights:
+        while self._total > self.most_bytes and self._weights:
             self.rest(next(reversed(self._weights)))
         self._weights[sleeper] = weight
 
@@ -71,7 +80,7 @@ class Awake:
         self._weights = {sleeper: sleeper.weight for sleeper in self._weights}
         self._total = sum(self._weights.values())
         for sleeper in sorted(self._weights, key=lambda each: each.asked_at):
-            if sleeper.asked_at < since or self._total > MOST_BYTES:
+            if sleeper.asked_at < since or self._total > self.most_bytes:
                 self.rest(sleeper)
 
     def rest(self, sleeper: Sleeper) -> None:

@@ -21,7 +21,7 @@ from runwised.catalog.attention import Attention
 from runwised.catalog.changes import Follower
 from runwised.catalog.disks import Disks, DiskSilent
 from runwised.catalog.everything import Everything, KnownProjects, is_found_alone
-from runwised.catalog.growth import INLINE_BYTES, NEW_SHARE, Growth
+from runwised.catalog.growth import INLINE_BYTES, MANY, NEW_SHARE, Growth
 from runwised.catalog.holdings import SWEEP_SECONDS, Holdings
 from runwised.catalog.ledger import Ledger
 from runwised.catalog.mounts import Mounts
@@ -203,6 +203,8 @@ class Catalog:
         await holdings.refresh(min(AGAIN_SECONDS, seconds) if holdings.runs else seconds, share)
         if holdings.running != running:
             self._watching.check()
+        if holdings.behind > MANY:
+            self._growth.awake.is_amid = True
         if holdings.behind:
             self._stir.set()
         return holdings.project()

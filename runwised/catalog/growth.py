@@ -32,6 +32,8 @@ NEW_SHARE = 0.25
 """Share of a question's time that goes into reading logs never seen; the rest is for probes."""
 PIECE_SECONDS = 0.01
 LEAST_PIECE_BYTES = 32 << 10
+MANY = 1000
+"""Of more new logs than this the process that answers questions reads none but for the first answer."""
 MOST_WARM = 64
 """Of indexes in memory; beyond, new ones wait as bytes until they are saved: they are read faster than disks sync."""
 MOST_FAILURES = 3
@@ -68,7 +70,7 @@ class Growth:
         if run.slot.filled and await self._go_on(run, pace):
             return True
         run.slot.clear()
-        is_short = bool(run.logs) and run.size <= min(NEW_BYTES, self.inline_bytes) and not run.is_dropped
+        is_short = self._is_short(run)
         in_time = is_short and not pace.spent(share)
         if in_time and await self.read_on(run, pace):
             if await self._go_on(run, pace):
@@ -81,6 +83,25 @@ class Growth:
         if run.size and run.logs and not run.failures and not run.is_dropped:
             self.ingest.put(run)
         return True
+
+    def _is_short(self, run: Run) -> bool:
+        return bool(run.logs) and run.size <= min(NEW_BYTES, self.inline_bytes) and not run.is_dropped
+
+    async def hand_over(self, due: dict[Run, None], pace: Pace) -> None:
+        """Where many logs were never seen, have the workers read the short ones, too, and take them from those due."""
+        if len(due) <= MANY or not self.ingest.active:
+            return
+        for run in list(due):
+            if pace.spent():
+                return
+            if run.slot.filled or run.failures or run in self.ingest or not self._is_short(run):
+                continue
+            if not run.is_restored and os.path.exists(self._path(run)):
+                return  # to read sidecars takes little
+            run.is_restored = True
+            self.ingest.put(run)
+            del due[run]
+            await pace.breathe()
 
     async def _wait_for_worker(self, run: Run, pace: Pace) -> None:
         """What is known of a run that a worker reads stands for now, unless it is of bytes that are no more.

@@ -97,7 +97,7 @@ class Holdings:
 
     def owe(self, run: Run) -> None:
         """Look at this run again, even if its files seem the same."""
-        if run in self.runs:
+        if run in self._open or run in self.runs:
             self._due[run] = None
             self._open[run] = None
 
@@ -143,11 +143,9 @@ class Holdings:
         """One line each for what is unusual."""
         errors = [run.trouble for run in self._open if run.trouble]
         notes = [*self.settings.notes, *self._discovery.notes, *errors[:MOST_NOTES]]
-        notes += [told for told in (self.overlay.trouble, self.overlay.news) if told]
+        notes += [told for told in (self.overlay.trouble, self.overlay.news, self._growth.store.note) if told]
         if len(errors) > MOST_NOTES:
             notes.append(f"{len(errors) - MOST_NOTES} more runs cannot be read")
-        if self._growth.store.note:
-            notes.append(self._growth.store.note)
         return notes
 
     async def refresh(self, seconds: float, share: float = NEW_SHARE, *, slices: int = 1) -> None:
@@ -178,6 +176,7 @@ class Holdings:
     async def catch_up(self, seconds: float) -> None:
         """Read on where the last look stopped, without another one; what runs are doing is worked out at the end."""
         async with alone(self._lock):
+            await self._growth.hand_over(self._due, Pace(seconds))
             await self._bring_up(Pace(seconds), 1.0)
             if not self._due:
                 await self._settle(Pace(seconds), self._clock())
@@ -225,11 +224,11 @@ class Holdings:
                 for run in some:
                     tasks.start_soon(self._bring_up_one, run, pace, share, left)
         self._open.update(dict.fromkeys(before))
-        is_other = [order_of(run) != order for run, order in before.items()]
+        is_other = any(order_of(run) != order for run, order in before.items())
         for run in before:
             if run.slot.warm is None:  # of thousands nobody asks for any but a few
                 self._growth.awake.rest(run.slot)
-        if any(is_other):
+        if is_other:
             self._regroup()
         return left
 

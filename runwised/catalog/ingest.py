@@ -8,6 +8,7 @@ standard library leaves its children waiting for ever when the parent is killed;
 from __future__ import annotations
 
 import contextlib
+import heapq
 import itertools
 import json
 import logging
@@ -15,12 +16,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import anyio
 import msgspec
 from anyio.abc import Process
+from anyio.lowlevel import checkpoint
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from runwised.catalog.run import Run
@@ -29,11 +31,14 @@ from runwised.catalog.worker import Done, Job, Source
 IDLE_SECONDS = 10.0
 """A worker without work for this long is let go."""
 AGAIN_SECONDS = 5.0
+AHEAD, AHEAD_BYTES = 64, 1 << 20
+"""A worker is given so many runs at once, of so many bytes: it goes on while this process answers somebody."""
 LONGEST_REPLY = 1 << 20
 COMMAND = "import sys; sys.path[:] = {path!r}; from runwised.catalog.worker import main; main()"
 
 _log = logging.getLogger(__name__)
 _turns = itertools.count()
+_Rank: TypeAlias = tuple[int, float]
 
 
 class Result(NamedTuple):
@@ -52,7 +57,9 @@ class Ingest:
         self.active = False
         """Whether anybody works on the queue."""
         self.working: set[Run] = set()
-        self._waiting: dict[Run, tuple[int, float]] = {}
+        self._waiting: dict[Run, _Rank] = {}
+        self._queue: list[tuple[_Rank, int, Run]] = []
+        """A heap of those that wait, and of some that do not any more."""
         self._place = place
         self._finish = finish
         self._more = anyio.Event()
@@ -74,8 +81,13 @@ class Ingest:
         """Have a run indexed; nothing happens when it is being worked on already."""
         if run in self.working:
             return
-        rank = self._waiting.get(run, (0, 0.0))[0]
-        self._waiting[run] = (min(rank, -next(_turns)) if urgent else rank, -run.newest.started)
+        asked = self._waiting.get(run, (0, 0.0))[0]
+        self._wait(run, (min(asked, -next(_turns)) if urgent else asked, -run.newest.started))
+
+    def _wait(self, run: Run, rank: _Rank) -> None:
+        if self._waiting.get(run) != rank:
+            self._waiting[run] = rank
+            heapq.heappush(self._queue, (rank, next(_turns), run))
         self._more.set()
 
     def drop(self, run: Run) -> None:
@@ -122,31 +134,63 @@ class Ingest:
                 await self._until_work()
             if idle.cancelled_caught:
                 return
-            if not self._waiting:
-                continue
-            run = min(self._waiting, key=lambda waiting: self._waiting[waiting])
-            del self._waiting[run]
-            self.working.add(run)
+            batch = self._next()
+            self.working.update(batch)
             self._moved_at = time.monotonic()
             try:
-                result = await self._index(run, process, answers)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._send, list(batch), process)
+                    is_broken = await self._receive(batch, answers)
+                    tasks.cancel_scope.cancel()
             finally:
-                self.working.discard(run)
-                self._moved_at = time.monotonic()
-            self._finish(run, result)
-            if result.done.broken:
+                self.working.difference_update(batch)
+                for run, rank in batch.items():
+                    self._wait(run, rank)
+            if is_broken:
                 return
 
-    async def _index(self, run: Run, process: Process, answers: BufferedByteReceiveStream) -> Result:
+    def _next(self) -> dict[Run, _Rank]:
+        """Who is next, with those after it that are short and leave as many to each other worker."""
+        batch: dict[Run, _Rank] = {}
+        most, left = min(AHEAD, 1 + len(self._waiting) // self.workers), AHEAD_BYTES
+        while self._queue and len(batch) < most:
+            rank, _, run = self._queue[0]
+            if self._waiting.get(run) == rank:
+                if batch and run.size > left:
+                    break
+                batch[run] = self._waiting.pop(run)
+                left -= run.size
+            heapq.heappop(self._queue)
+        return batch
+
+    async def _send(self, runs: Sequence[Run], process: Process) -> None:
         assert process.stdin is not None
-        job = Job([Source.of(log) for log in run.logs_at_last], self._place(run))
-        try:
-            # The standard library's JSON: names of files need not be UTF-8.
-            await process.stdin.send(json.dumps(msgspec.to_builtins(job)).encode() + b"\n")
-            done = msgspec.convert(json.loads(await answers.receive_until(b"\n", LONGEST_REPLY)), Done)
-            return Result(done, await answers.receive_exactly(done.size) if done.size else b"")
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, anyio.IncompleteRead):
-            return Result(Done(error="the worker process died", broken=True), b"")
+        for run in runs:
+            job = Job([Source.of(log) for log in run.logs_at_last], self._place(run))
+            with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # no answer comes, either
+                # The standard library's JSON: names of files need not be UTF-8.
+                await process.stdin.send(json.dumps(msgspec.to_builtins(job)).encode() + b"\n")
+
+    async def _receive(self, batch: dict[Run, _Rank], answers: BufferedByteReceiveStream) -> bool:
+        """Tell what becomes of each, and take it from the batch; whether the worker broke."""
+        for run in list(batch):
+            result = await _result(answers)
+            del batch[run]
+            self.working.discard(run)
+            self._moved_at = time.monotonic()
+            self._finish(run, result)
+            if result.done.broken:
+                return True
+            await checkpoint()
+        return False
+
+
+async def _result(answers: BufferedByteReceiveStream) -> Result:
+    try:
+        done = msgspec.convert(json.loads(await answers.receive_until(b"\n", LONGEST_REPLY)), Done)
+        return Result(done, await answers.receive_exactly(done.size) if done.size else b"")
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, anyio.IncompleteRead):
+        return Result(Done(error="the worker process died", broken=True), b"")
 
 
 async def _start_worker() -> Process:

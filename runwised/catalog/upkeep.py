@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 
 from runwised.catalog import allocator
-from runwised.catalog.growth import Growth
+from runwised.catalog.growth import MANY, Growth
 from runwised.catalog.holdings import Holdings
 from runwised.catalog.place import Place
 from runwised.catalog.pruning import Limits, prune
@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 AGAIN_SECONDS = 10.0
 """When work that broke is begun again."""
 TIDY_SECONDS = 5.0
+AMID_SECONDS = 1.0
+"""The same amid the indexing of many runs: what is known of them takes least memory in the manifest."""
 PRUNE_SECONDS = 86_400.0
 PACK_SECONDS = 0.5
 """What putting runs that are over into the manifest of a project may take at once."""
@@ -53,8 +55,10 @@ class Upkeep:
         pruned_at = -math.inf
         before: object = None
         passed = 0
+        is_amid = False
         while True:
-            await anyio.sleep(TIDY_SECONDS)  # first: whoever started us waits for an answer
+            # First: whoever started us waits for an answer.
+            await anyio.sleep(AMID_SECONDS if is_amid else TIDY_SECONDS)
             if (folder := self._growth.store.folder) and time.monotonic() - pruned_at > PRUNE_SECONDS:
                 pruned_at = time.monotonic()
                 await anyio.to_thread.run_sync(clean, folder, self._limits)
@@ -64,12 +68,14 @@ class Upkeep:
             passed = passed + 1 if now == before else 0
             if passed % TIDY_ANYWAY == 0:  # to look through ten thousand runs for nothing was most of an idle day
                 worked = await self._saving.tidy(run for holdings in projects for run in holdings.runs)
+                is_amid = len(self._growth.ingest) > 0
                 for holdings in projects:
-                    worked = not await holdings.pack(PACK_SECONDS) or worked
+                    is_amid |= not await holdings.pack(PACK_SECONDS) or holdings.behind > MANY
                     if holdings.behind:
                         self._stir()
-                before = None if worked else now
-                if not worked:
+                before = None if worked or is_amid else now
+                self._growth.awake.is_amid &= is_amid
+                if not worked and not is_amid:
                     await anyio.to_thread.run_sync(allocator.give_back)
             self._growth.awake.tidy()
             await anyio.to_thread.run_sync(close_idle_stores)

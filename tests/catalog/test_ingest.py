@@ -11,8 +11,10 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from runwised.catalog import ingest, slot
+from runwised.catalog import awake, growth, ingest, slot, upkeep
+from runwised.catalog import catalog as catalog_module
 from runwised.catalog.catalog import Catalog
+from runwised.catalog.place import locate
 from runwised.catalog.processes import process
 from tests.faults.service import rows
 
@@ -245,3 +247,67 @@ async def test_a_run_whose_names_are_no_utf8_is_indexed_saved_and_restored_like_
             (run,) = (await ask(catalog, tmp_path / "proj")).runs
             assert (run.id, run.history.row_count) == ("fxb2c515", 201)
             assert catalog.status()["restored"] == started - 1
+
+
+def short_runs(project: Path, count: int) -> None:
+    folder = project / "logs"
+    folder.mkdir(parents=True)
+    for number in range(count):
+        (folder / f"run{number:02}.jsonl").write_bytes(rows(0, 3 + number))
+
+
+async def test_of_the_runs_a_worker_was_given_the_one_it_dies_of_has_failed_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_runs(tmp_path / "proj", 20)
+    lines = ingest.COMMAND.rsplit("; ", 1)[0] + "; "
+    deadly = "from runwised.catalog import worker; work = worker.work\n"
+    deadly += (
+        "def deadly(job):\n    return __import__('os')._exit(9) if 'run07' in job.sources[0].path else work(job)\n"
+    )
+    monkeypatch.setattr(ingest, "COMMAND", lines + deadly + "worker.work = deadly; worker.main()")
+    async with living(Catalog(tmp_path / "cache", workers=1, inline_bytes=0)) as catalog:
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        await until(lambda: sum(run.slot.filled for run in project.runs) == 19 and not catalog._growth.ingest)
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        assert {run.id: run.failures for run in project.runs if run.failures} == {"run07": growth.MOST_FAILURES}
+        assert project.notes == ("the worker process died",)
+        assert [run.history.row_count for run in project.runs if run.id == "run08"] == [11]
+
+
+async def test_while_a_worker_is_at_the_first_of_those_it_was_given_all_of_them_are_being_worked_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    monkeypatch.setattr(ingest, "COMMAND", f"open({str(pipe)!r}).close()\n" + ingest.COMMAND)
+    monkeypatch.setattr(ingest, "AHEAD", 4)
+    short_runs(tmp_path / "proj", 20)
+    async with living(Catalog(None, workers=1, inline_bytes=0)) as catalog:
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        queue = catalog._growth.ingest
+        await until(lambda: len(queue.working) == 4)
+        assert len(queue) == 20
+        pipe.open("w").close()
+        await until(lambda: all(run.slot.filled for run in project.runs))
+        assert len(queue) == 0
+
+
+async def test_short_logs_of_many_are_read_by_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Any, picture: Any
+) -> None:
+    monkeypatch.setattr(upkeep, "TIDY_SECONDS", 0.1)
+    monkeypatch.setattr(growth, "MANY", 5)
+    monkeypatch.setattr(catalog_module, "MANY", 5)
+    monkeypatch.setattr(catalog_module, "NEW_SHARE", 0.0)
+    short_runs(tmp_path / "proj", 40)
+    async with living(Catalog(tmp_path / "cache", workers=2)) as catalog:
+        project = await catalog._look(locate(str(tmp_path / "proj"), {}, catalog._settings), 0.0, 0.0)
+        assert project.unindexed == 40
+        assert catalog._growth.awake.most_bytes == awake.MOST_BYTES_AMID
+        await until(lambda: all(run.slot.filled for run in project.runs))
+        apart = [run for run in project.runs if run.slot.is_in_file]
+        assert len(apart) >= 35, "no more than the last of them are read here"
+        await until(lambda: catalog._growth.awake.most_bytes == awake.MOST_BYTES)
+        found = {run.id: picture(run) for run in (await ask(catalog, tmp_path / "proj")).runs}
+    assert found == {run.id: picture(run) for run in (await ask(Catalog(None), tmp_path / "proj")).runs}
