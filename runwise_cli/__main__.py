@@ -55,7 +55,8 @@ def main() -> None:
 
 def answer(argv: list[str]) -> int:
     """Answer one command line on stdout, in the quickest way there is. Raises OSError when that cannot be written."""
-    status, said = None, os.environ.get("_RUNWISE_AGAIN", "")
+    status: int | None = None
+    said: str | None = os.environ.get("_RUNWISE_AGAIN", "")
     is_alone = os.environ.get("RUNWISE_NO_DAEMON") or (argv and argv[0] in _ALONE)
     if not (said or is_alone or "_RUNWISE_COMPLETE" in os.environ):
         folder = runtime_folder()
@@ -69,7 +70,11 @@ def answer(argv: list[str]) -> int:
             connection, status = _start()
         if connection is not None:
             status, said = _ask(connection, folder, argv)
-    return _ask_in_full(argv, said) if status is None else status
+        if said is None and _is_question(argv):  # it was just ending, and never heard the question
+            connection, status = _start()
+            if connection is not None:
+                status, said = _ask(connection, folder, argv)
+    return _ask_in_full(argv, said or "") if status is None else status
 
 
 def _is_question(argv: list[str]) -> bool:
@@ -132,17 +137,17 @@ def _number(text: str | None, default: int) -> int:
     return int(text) if text and text.isdecimal() and len(text) < 10 else default
 
 
-def _ask(connection: socket, folder: str, argv: list[str]) -> tuple[int | None, str]:
+def _ask(connection: socket, folder: str, argv: list[str]) -> tuple[int | None, str | None]:
     """The exit status, the answer written as it came; None: nothing was written, the question is not this easy.
 
-    With it the daemon's last sign of life, where it went away.
+    With it the daemon's last sign of life, where it went away; None: it went away without one.
     """
     try:
         connection.sendall(_request(argv))
     except BlockingIOError:
         return _complain(_not_responding(folder), UNREACHABLE), ""
-    except (OSError, ValueError):
-        return None, ""
+    except (OSError, ValueError) as error:
+        return None, "" if isinstance(error, ValueError) else None
     frames = Frames(REPLY_CAP)
     begun, said = False, b""
     while True:
@@ -166,7 +171,7 @@ def _ask(connection: socket, folder: str, argv: list[str]) -> tuple[int | None, 
             elif not begun:
                 return None, ""
     message = "error: the daemon went away in the middle of the answer\nhint: ask again"
-    return (_complain(message, UNREACHABLE), "") if begun else (None, said.decode(errors="replace"))
+    return (_complain(message, UNREACHABLE), "") if begun else (None, said.decode(errors="replace") or None)
 
 
 def _write(descriptor: int, data: bytes) -> None:

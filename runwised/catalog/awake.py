@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 MOST_BYTES = 32 << 20
 """What all runs together hold that can be read again, about."""
-MOST_BYTES_AMID = 6 << 20
+MOST_BYTES_AMID = 2 << 20
 """The same amid the indexing of thousands: what stays of each comes to lie between, and would keep it in use."""
 ASKED_SECONDS = 60.0
 """Who asked for a run soon asks again."""

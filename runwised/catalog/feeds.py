@@ -12,7 +12,7 @@ import msgspec
 from runwised import formats
 from runwised.catalog.identity import Fingerprint, Seen, identify, is_same, read_piece
 from runwised.catalog.opening import open_source
-from runwised.catalog.stores import STORES, Store, StoreChangedError
+from runwised.catalog.stores import Store, StoreChangedError, all_stores
 from runwised.formats.record import NO_HINTS, Batch, Format, Hints, Resume
 
 Fold: TypeAlias = Callable[[Batch], None]
@@ -60,7 +60,7 @@ class Log(NamedTuple):
 
 def kind_named(name: str) -> Format | Store:
     """The format or store of this name. Raises KeyError."""
-    kinds: tuple[Format | Store, ...] = (*formats.FORMATS, *STORES)
+    kinds: tuple[Format | Store, ...] = (*formats.all_formats(), *all_stores())
     for kind in kinds:
         if kind.name == name:
             return kind

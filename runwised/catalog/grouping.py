@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from runwised.catalog.run import Run
 from runwised.catalog.segment import Segment
-from runwised.formats import FORMATS
+from runwised.formats import all_formats
 
 
 def group(segments: Iterable[Segment]) -> list[list[Segment]]:
@@ -67,7 +67,7 @@ def _runs(segments: list[Segment]) -> list[list[Segment]]:
         return [segments]
     if not segments[0].found.format:
         return _without_copies(segments)
-    kinds = {form.name: place for place, form in enumerate(FORMATS)}
+    kinds = {form.name: place for place, form in enumerate(all_formats())}
     return [sorted(segments, key=lambda segment: (kinds.get(segment.found.format, -1), segment.path))]
 
 

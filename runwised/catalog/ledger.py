@@ -16,7 +16,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import secrets
 import struct
 import zlib
 from collections import OrderedDict
@@ -77,7 +76,7 @@ class Ledger:
         """Why cursors are not written down."""
         self._path = path
         self._file: int | None = None
-        self._base = _Base(0, secrets.randbits(32), {})
+        self._base = _Base(0, int.from_bytes(os.urandom(4), "little"), {})
         self._frames: list[_Frame] = []
         self._bytes = 0
         self._now: dict[bytes, dict[bytes, Mark]] | None = None

@@ -9,7 +9,6 @@ from functools import partial
 from typing import NamedTuple
 
 import anyio
-from watchfiles import awatch
 
 MOST_FOLDERS = 256
 TIMEOUT_MILLISECONDS = 60_000
@@ -81,6 +80,8 @@ async def _watch(
     stands: Callable[[], None],
 ) -> Exception | None:
     """Watch until it breaks; what broke it, nothing where the folders are gone."""
+    from watchfiles import awatch  # it brings much with it, and the first answer does not wait for it
+
     stop = anyio.Event()
     async with anyio.create_task_group() as tasks:
         # The watching thread does not notice a cancellation; this event it does.

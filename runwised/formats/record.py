@@ -252,7 +252,7 @@ class Probe(NamedTuple):
 
 
 class Format(Protocol):
-    """One log format: pure functions on bytes. Registered in `runwised.formats.FORMATS`."""
+    """One log format: pure functions on bytes. Registered in `runwised.formats.all_formats`."""
 
     name: str
     rewritten: bool

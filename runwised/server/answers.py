@@ -28,7 +28,6 @@ from runwised.catalog.slot import IndexLostError
 from runwised.index.view import Unreadable
 from runwised.queries.annotate import change
 from runwised.queries.everywhere import Everywhere, no_such_project, several_projects
-from runwised.queries.local import check, no_log, not_there
 from runwised.queries.patience import AnyPatience
 from runwised.queries.resolve import resolve
 from runwised.queries.respond import Written, needed, patience, respond
@@ -83,7 +82,9 @@ class Answers:
             return view._replace(named=where.project)
         if not isinstance(query, PathQuery):
             return await self._catalog.view(where.cwd, where.environ)
-        check(query)
+        from runwised.queries import local  # asked seldom, and it brings much with it
+
+        local.check(query)
         if query.path is not None:
             return await self._catalog.view_of(query.path, where.cwd)
         try:
@@ -223,11 +224,13 @@ _FINDINGS = (DiskSilent, NoLog, NoProject, SeveralProjects, NotKept, Unreadable,
 
 def _told(error: Exception) -> RunwiseError:
     """What the catalog found, in the words of an answer."""
+    from runwised.queries import local
+
     match error:
         case NotThere():
-            return not_there(error.path, error.nearest)
+            return local.not_there(error.path, error.nearest)
         case NoLog():
-            return no_log(error.path, error.reason)
+            return local.no_log(error.path, error.reason)
         case NoSuchProject():
             return no_such_project(error.reason, error.roots)
         case NoProject():

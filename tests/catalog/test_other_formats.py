@@ -77,7 +77,8 @@ class Broken(Steps):
 
 @pytest.fixture
 def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, Steps(), Broken()))
+    every = (*formats.all_formats(), Steps(), Broken())
+    monkeypatch.setattr(formats, "all_formats", lambda: every)
     folder = tmp_path / "proj/logs/sweep"
     folder.mkdir(parents=True)
     return folder

@@ -50,13 +50,16 @@ class Listener:
         self.open: list[socket.socket] = []
         self.thread: threading.Thread | None = None
 
-    def answer(self, *said: tuple[int, bytes], stay: bool = False) -> None:
-        """Say this to whoever asks next."""
-        self.thread = threading.Thread(target=self._serve, args=(b"".join(frames.encode(*one) for one in said), stay))
+    def answer(self, *said: tuple[int, bytes], stay: bool = False, last: bool = False) -> None:
+        """Say this to whoever asks next, and to nobody after them."""
+        words = b"".join(frames.encode(*one) for one in said)
+        self.thread = threading.Thread(target=self._serve, args=(words, stay, last))
         self.thread.start()
 
-    def _serve(self, said: bytes, stay: bool) -> None:
+    def _serve(self, said: bytes, stay: bool, last: bool) -> None:
         connection, _ = self.listening.accept()
+        if last:
+            self.listening.close()
         self.open.append(connection)
         taken = frames.Frames(frames.REQUEST_CAP)
         while data := connection.recv(1 << 16):
@@ -87,8 +90,8 @@ def run(env: dict[str, str], *argv: str | bytes, **options: Any) -> subprocess.C
     return subprocess.run([*LANE, *argv], env=env, check=False, **given)
 
 
-def test_it_loads_exactly_these_modules_for_a_real_answer(runwise: Run, daemon_env: dict[str, str]) -> None:
-    assert runwise("list", cwd=PROJECT).returncode == 0  # there is a daemon from now on
+def listed(daemon_env: dict[str, str]) -> tuple[str, set[str]]:
+    """What `runwise list` says, and the modules it loads for that."""
     program = (
         "import os, sys; bare = set(sys.modules)\n"
         "from runwise_cli.__main__ import main\n"
@@ -98,10 +101,24 @@ def test_it_loads_exactly_these_modules_for_a_real_answer(runwise: Run, daemon_e
     told = subprocess.run(
         [sys.executable, "-c", program], cwd=PROJECT, env=daemon_env, capture_output=True, text=True, check=True
     )
-    assert told.stdout == runwise("list", cwd=PROJECT).stdout
     status, *loaded = told.stderr.split()
     assert status == "0"
-    assert set(loaded) == MODULES
+    return told.stdout, set(loaded)
+
+
+def test_it_loads_exactly_these_modules_for_a_real_answer(runwise: Run, daemon_env: dict[str, str]) -> None:
+    said = runwise("list", cwd=PROJECT).stdout  # there is a daemon from now on
+    assert listed(daemon_env) == (said, MODULES)
+
+
+def test_where_a_daemon_was_just_ending_the_next_is_asked_as_quickly(
+    listener: Listener, runwise: Run, daemon_env: dict[str, str]
+) -> None:
+    listener.answer(last=True)
+    said, loaded = listed(daemon_env)
+    assert listener.requests
+    assert said == runwise("list", cwd=PROJECT).stdout
+    assert "runwise_cli.app" not in loaded
 
 
 def test_it_copies_both_streams_and_the_exit_status(listener: Listener, daemon_env: dict[str, str]) -> None:

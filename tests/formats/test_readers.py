@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runwised.formats import FORMATS, choose
+from runwised.formats import all_formats, choose
 from runwised.formats.record import NO_STEP, Format, Resume
 
 
@@ -44,7 +44,7 @@ def places(case: Any) -> Iterator[int]:
 
 
 def test_every_format_has_a_case(cases: tuple[Any, ...]) -> None:
-    assert {format_of(case).name for case in cases} == {log.name for log in FORMATS}
+    assert {format_of(case).name for case in cases} == {log.name for log in all_formats()}
 
 
 def test_byte_by_byte_gives_the_same_as_whole(case: Any, told: Any) -> None:

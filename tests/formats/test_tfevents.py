@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from runwised.formats import TFEVENTS, choose
+from runwised.formats import choose
 from runwised.formats.record import NO_STEP, Damage, Purge, Resume
+from runwised.formats.tfevents import TFEVENTS
 from tests.formats.tfevents_logs import (
     event,
     header,

@@ -17,8 +17,8 @@ from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util import tensor_util
 
-from runwised.formats import TFEVENTS
 from runwised.formats.record import Resume, escape
+from runwised.formats.tfevents import TFEVENTS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "logs"
 FILES = sorted(path for path in FIXTURES.rglob("*tfevents*") if path.is_file())

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from runwised.formats import TFEVENTS, choose
+from runwised.formats import choose
 from runwised.formats.record import escape
+from runwised.formats.tfevents import TFEVENTS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "logs"
 CASES = ("tb_torch_basic", "tb_restart_purge", "tb_restart_nopurge", "tb_torn", "tb_tensor_scalars")

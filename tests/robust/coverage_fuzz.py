@@ -13,7 +13,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["runwised"]):
-    from runwised.formats import FORMATS
+    from runwised.formats import all_formats
     from tests.robust import fuzzing
 
 CUTS = 3
@@ -21,7 +21,7 @@ CUTS = 3
 
 def main(name: str, options: list[str]) -> None:
     """Fuzz the format of that name, beginning with real logs."""
-    log = next(log for log in FORMATS if log.name == name)
+    log = next(log for log in all_formats() if log.name == name)
 
     def one(data: bytes) -> None:
         places = [int.from_bytes(data[at : at + 2], "little") for at in range(0, 2 * CUTS, 2)]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from runwised.formats import FORMATS, choose
+from runwised.formats import all_formats, choose
 from runwised.formats.console import resolve_bytes
 from runwised.formats.json_value import decode_json
 from runwised.formats.mlflow import decode_meta
@@ -30,7 +30,7 @@ BASE_MEMORY, MEMORY_A_BYTE = 8 << 20, 400
 
 def _real_logs() -> dict[str, list[bytes]]:
     """The beginning and the end of every real log there is, by the name of its format."""
-    found: dict[str, list[bytes]] = {log.name: [] for log in FORMATS}
+    found: dict[str, list[bytes]] = {log.name: [] for log in all_formats()}
     for path in sorted(path for path in FIXTURES.rglob("*") if path.is_file()):
         data = path.read_bytes()
         log = choose(path.name, data[:4096])
@@ -44,7 +44,7 @@ def _real_logs() -> dict[str, list[bytes]]:
 
 
 SEEDS = _real_logs()
-BY_NAME = {log.name: log for log in FORMATS}
+BY_NAME = {log.name: log for log in all_formats()}
 
 FILES: dict[str, Callable[[bytes], object]] = {
     "wandb-summary.json": parse_summary,

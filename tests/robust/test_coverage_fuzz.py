@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runwised.formats import FORMATS
+from runwised.formats import all_formats
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = int(os.environ.get("RUNWISE_FUZZ_SECONDS") or 60)
@@ -18,7 +18,7 @@ MOST_MIB = 1024
 pytestmark = pytest.mark.soak
 
 
-@pytest.mark.parametrize("name", [log.name for log in FORMATS])
+@pytest.mark.parametrize("name", [log.name for log in all_formats()])
 def test_coverage_leads_to_nothing_that_breaks_a_reader(name: str, tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="atheris is not installed: pip install -e '.[fuzz]'")
     limits = [f"-max_total_time={SECONDS}", f"-rss_limit_mb={MOST_MIB}", "-timeout=20", f"-artifact_prefix={tmp_path}/"]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runwised.formats import FORMATS
+from runwised.formats import all_formats
 from tests.robust import fuzzing
 from tests.robust.fuzzing import BY_NAME, FILES, SEEDS
 
-NAMES = [log.name for log in FORMATS]
+NAMES = [log.name for log in all_formats()]
 TOLD = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 LONG = settings(TOLD, max_examples=20_000)
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from runwised.catalog.stores import MlflowDatabase, StoreChangedError, find_store
+from runwised.catalog.stores import StoreChangedError, find_store
 from runwised.catalog.stores.databases import Databases
+from runwised.catalog.stores.mlflow_db import MlflowDatabase
 from runwised.formats.record import Damage, Rows
 
 CONFIG = {"lr": 0.0003, "model/layers": 12, "note": "a=b, c"}

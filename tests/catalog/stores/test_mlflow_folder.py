@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from runwised.catalog.stores import MlflowFolder, StoreChangedError, find_store
+from runwised.catalog.stores import StoreChangedError, find_store
+from runwised.catalog.stores.mlflow_folder import MlflowFolder
 from runwised.formats.record import Damage
 
 CONFIG = {"lr": 0.0003, "model/layers": 12, "note": "a=b, c"}

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from runwised.catalog.stores import StoreChangedError, TrackioDatabase, find_store
+from runwised.catalog.stores import StoreChangedError, find_store
 from runwised.catalog.stores.databases import Databases
+from runwised.catalog.stores.trackio_db import TrackioDatabase
 from runwised.formats.record import Alert, Rows
 
 STAMP = "2026-11-23T14:58:10.298699+00:00"
