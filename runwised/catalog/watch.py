@@ -31,6 +31,11 @@ CALM = Beat(400, 200)
 """While nobody does: who asks looks for themselves."""
 QUICK = Beat(20, 8)
 """While somebody waits for a change."""
+FLOOD = 64
+"""Events at once that are more than trainings make."""
+FLOOD_SECONDS = 0.001
+"""Of a flood, handing on rests so long for each event, and no longer than `MOST_SECONDS`."""
+MOST_SECONDS = 0.2
 
 
 def _ignore(watched: Sequence[str], why: str) -> None:
@@ -104,6 +109,8 @@ async def _watch(
                 ignore_permission_denied=False,
             ):
                 heed({path for _, path in changes})
+                if len(changes) > FLOOD:  # the library gathers meanwhile, and many at once cost less
+                    await anyio.sleep(min(FLOOD_SECONDS * len(changes), MOST_SECONDS))
         except (OSError, RuntimeError, UnicodeError) as error:
             return error
         finally:

@@ -89,6 +89,7 @@ def _until_indexed(project: Path, environ: dict[str, str]) -> float:
         told = subprocess.run([RUNWISE, "list"], cwd=project, env=environ, check=True, capture_output=True, text=True)
         if "not indexed" not in told.stdout:
             return time.perf_counter() - began
+        time.sleep(0.2)  # who asks without a pause leaves no time for what is waited for
 
 
 def _stop(environ: dict[str, str]) -> None:

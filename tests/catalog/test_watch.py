@@ -1,8 +1,10 @@
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from anyio import wait_all_tasks_blocked
 
@@ -123,3 +125,27 @@ async def test_a_new_run_is_found_without_a_question(add_run: Callable[..., Path
                 await anyio.sleep(0.02)
             tasks.cancel_scope.cancel()
     await catalog.close()
+
+
+async def test_a_flood_is_handed_on_in_few_pieces_and_whole(tmp_path: Path) -> None:
+    files = {str(tmp_path / f"{number:04}") for number in range(2000)}
+    pieces: list[tuple[float, set[str]]] = []
+    happened = anyio.Event()
+    begun = anyio.Event()
+
+    def heed(paths: set[str]) -> None:
+        pieces.append((anyio.current_time(), paths))
+        if files <= set().union(*(each for _, each in pieces)):
+            happened.set()
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch.follow, [str(tmp_path)], heed, watch.QUICK, begun.set)
+            await begun.wait()
+            await anyio.to_thread.run_sync(lambda: [Path(file).touch() for file in files])
+            await happened.wait()
+            tasks.cancel_scope.cancel()
+    for (at, paths), (later, _) in pairwise(pieces):
+        if len(paths) > watch.FLOOD:
+            assert later - at >= min(watch.FLOOD_SECONDS * len(paths), watch.MOST_SECONDS)
+    assert any(len(paths) > watch.FLOOD for _, paths in pieces)
