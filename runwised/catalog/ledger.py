@@ -76,7 +76,7 @@ class Ledger:
         """Why cursors are not written down."""
         self._path = path
         self._file: int | None = None
-        self._base = _Base(0, int.from_bytes(os.urandom(4), "little"), {})
+        self._base = _Base(0, _lot(), {})
         self._frames: list[_Frame] = []
         self._bytes = 0
         self._now: dict[bytes, dict[bytes, Mark]] | None = None
@@ -300,3 +300,8 @@ def _whole(data: bytes) -> Iterator[tuple[bytes, int]]:
             return
         yield data[at : at + size], check
         at += size
+
+
+def _lot() -> int:
+    """A number that tells this ledger's cursors from those of any other."""
+    return int.from_bytes(os.urandom(4), "little")

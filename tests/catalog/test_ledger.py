@@ -163,7 +163,7 @@ def test_a_cursor_may_be_typed_in_capitals_and_without_its_sign(opened: Callable
 
 def test_a_cursor_of_another_ledger_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = iter((123_456_789, 987_654_321))
-    monkeypatch.setattr(ledgers.secrets, "randbits", lambda _: next(seeds))  # by chance one in 32,768 would fit
+    monkeypatch.setattr(ledgers, "_lot", lambda: next(seeds))  # by chance one in 32,768 would fit
     one, other = Ledger(tmp_path / "one"), Ledger(None)
     said = told(one)
     assert told(other).keys().isdisjoint(said)
@@ -175,12 +175,12 @@ def test_a_file_torn_at_any_length_knows_a_beginning_of_its_cursors(
     path: Path, opened: Callable[[], Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A check has 15 bits: of the thousands of cursors tried here a few would be taken for others by chance.
-    monkeypatch.setattr(ledgers.secrets, "randbits", lambda _: 7)
+    monkeypatch.setattr(ledgers, "_lot", lambda: 7)
     first = opened()
     said = told(first, count=12)
     first.close()
     data, most = path.read_bytes(), 0
-    monkeypatch.setattr(ledgers.secrets, "randbits", lambda _: 42)
+    monkeypatch.setattr(ledgers, "_lot", lambda: 42)
     for length in range(len(data) + 1):
         path.write_bytes(data[:length])
         torn = Ledger(path)
