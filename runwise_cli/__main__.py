@@ -70,7 +70,7 @@ def answer(argv: list[str]) -> int:
             connection, status = _start()
         if connection is not None:
             status, said = _ask(connection, folder, argv)
-        if said is None and _is_question(argv):  # it was just ending, and never heard the question
+        if said is None and _is_question(argv):  # it was ending, most likely before it heard the question
             connection, status = _start()
             if connection is not None:
                 status, said = _ask(connection, folder, argv)
@@ -143,11 +143,20 @@ def _ask(connection: socket, folder: str, argv: list[str]) -> tuple[int | None, 
     With it the daemon's last sign of life, where it went away; None: it went away without one.
     """
     try:
-        connection.sendall(_request(argv))
+        request = _request(argv)
+    except (OSError, ValueError):
+        return None, ""
+    try:
+        connection.sendall(request)
     except BlockingIOError:
         return _complain(_not_responding(folder), UNREACHABLE), ""
-    except (OSError, ValueError) as error:
-        return None, "" if isinstance(error, ValueError) else None
+    except OSError:
+        return None, None
+    return _copy(connection, folder)
+
+
+def _copy(connection: socket, folder: str) -> tuple[int | None, str | None]:
+    """Write the answer as it comes; see `_ask`."""
     frames = Frames(REPLY_CAP)
     begun, said = False, b""
     while True:

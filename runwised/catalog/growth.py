@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from weakref import WeakSet
 
@@ -34,6 +35,10 @@ PIECE_SECONDS = 0.01
 LEAST_PIECE_BYTES = 32 << 10
 MANY = 1000
 """Of more new logs than this the process that answers questions reads none but for the first answer."""
+MOST_PROBED = 1024
+"""What is known of so many of those that wait is worth its memory."""
+STALLED_SECONDS = 5.0
+"""Workers that do not get on for this long are given no more."""
 MOST_WARM = 64
 """Of indexes in memory; beyond, new ones wait as bytes until they are saved: they are read faster than disks sync."""
 MOST_FAILURES = 3
@@ -89,19 +94,25 @@ class Growth:
 
     async def hand_over(self, due: dict[Run, None], pace: Pace) -> None:
         """Where many logs were never seen, have the workers read the short ones, too, and take them from those due."""
-        if len(due) <= MANY or not self.ingest.active:
+        if len(due) <= MANY or not self.ingest.active or self.ingest.stalled_seconds > STALLED_SECONDS:
             return
         for run in list(due):
             if pace.spent():
                 return
-            if run.slot.filled or run.failures or run in self.ingest or not self._is_short(run):
-                continue
-            if not run.is_restored and os.path.exists(self._path(run)):
-                return  # to read sidecars takes little
-            run.is_restored = True
-            self.ingest.put(run)
-            del due[run]
+            if not (run.slot.filled or run.failures or run in self.ingest) and self._is_short(run):
+                if not run.is_restored and os.path.exists(self._path(run)):
+                    return  # to read sidecars takes little
+                run.is_restored = True
+                self.ingest.put(run)
+                del due[run]
             await pace.breathe()
+
+    def unknown(self, runs: Iterable[Run]) -> list[Run]:
+        """The first of those that wait for a worker and of which not even the ends of their logs were read."""
+        if not len(self.ingest):
+            return []
+        waiting = islice((run for run in runs if not run.slot.filled and run in self.ingest), MOST_PROBED)
+        return [run for run in waiting if not all(part.is_probed for part in run.parts)]
 
     async def _wait_for_worker(self, run: Run, pace: Pace) -> None:
         """What is known of a run that a worker reads stands for now, unless it is of bytes that are no more.

@@ -163,6 +163,7 @@ class Holdings:
             if slices == 1:
                 self._refreshed_from = began
             left = await self._bring_up(Pace(seconds), share) if self._due else set()
+            await self._bring_up(Pace(seconds), share, self._growth.unknown(self.runs))
             await self._settle_all(seconds, share, now, left)
 
     async def _settle_all(self, seconds: float, share: float, now: float, left: set[Run]) -> None:
@@ -183,8 +184,7 @@ class Holdings:
 
     async def admit(self, seconds: float) -> None:
         """Take in the runs that have begun, and nothing else."""
-        began = time.monotonic()
-        if began < self._admits_at:
+        if time.monotonic() < self._admits_at:
             return
         async with alone(self._lock):
             began = time.monotonic()

@@ -12,6 +12,7 @@ import heapq
 import itertools
 import json
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -57,6 +58,9 @@ class Ingest:
         self.active = False
         """Whether anybody works on the queue."""
         self.working: set[Run] = set()
+        """Runs that workers are at."""
+        self._given: set[Run] = set()
+        """Those, and the ones that are the same workers' next."""
         self._waiting: dict[Run, _Rank] = {}
         self._queue: list[tuple[_Rank, int, Run]] = []
         """A heap of those that wait, and of some that do not any more."""
@@ -72,14 +76,14 @@ class Ingest:
         return time.monotonic() - self._moved_at if self.working else 0.0
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self.working)
+        return len(self._waiting) + len(self._given)
 
     def __contains__(self, run: Run) -> bool:
-        return run in self._waiting or run in self.working
+        return run in self._waiting or run in self._given
 
     def put(self, run: Run, *, urgent: bool = False) -> None:
         """Have a run indexed; nothing happens when it is being worked on already."""
-        if run in self.working:
+        if run in self._given:
             return
         asked = self._waiting.get(run, (0, 0.0))[0]
         self._wait(run, (min(asked, -next(_turns)) if urgent else asked, -run.newest.started))
@@ -93,6 +97,10 @@ class Ingest:
     def drop(self, run: Run) -> None:
         """It need not be indexed any more."""
         self._waiting.pop(run, None)
+        if run not in self.working:
+            self._given.discard(run)  # it is read all the same, but not again when the worker breaks before
+        if not self._waiting:
+            self._queue.clear()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -122,7 +130,8 @@ class Ingest:
 
     async def _until_work(self) -> None:
         while not self._waiting:
-            self._more = anyio.Event()
+            if self._more.is_set():  # else other workers wait for it already
+                self._more = anyio.Event()
             await self._more.wait()
 
     async def _feed(self, process: Process) -> None:
@@ -135,16 +144,17 @@ class Ingest:
             if idle.cancelled_caught:
                 return
             batch = self._next()
-            self.working.update(batch)
-            self._moved_at = time.monotonic()
+            self._given.update(batch)
             try:
+                jobs = [self._job(run) for run in batch]
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._send, list(batch), process)
+                    tasks.start_soon(_send, jobs, process)
                     is_broken = await self._receive(batch, answers)
                     tasks.cancel_scope.cancel()
             finally:
-                self.working.difference_update(batch)
-                for run, rank in batch.items():
+                again = {run: rank for run, rank in batch.items() if run in self._given}
+                self._given.difference_update(batch)
+                for run, rank in again.items():
                     self._wait(run, rank)
             if is_broken:
                 return
@@ -152,31 +162,34 @@ class Ingest:
     def _next(self) -> dict[Run, _Rank]:
         """Who is next, with those after it that are short and leave as many to each other worker."""
         batch: dict[Run, _Rank] = {}
-        most, left = min(AHEAD, 1 + len(self._waiting) // self.workers), AHEAD_BYTES
+        most, left = min(AHEAD, math.ceil(len(self._waiting) / self.workers)), AHEAD_BYTES
         while self._queue and len(batch) < most:
             rank, _, run = self._queue[0]
             if self._waiting.get(run) == rank:
-                if batch and run.size > left:
+                size = sum(AHEAD_BYTES if part.is_stored else part.size for part in run.parts)
+                if batch and size > left:
                     break
                 batch[run] = self._waiting.pop(run)
-                left -= run.size
+                left -= size
             heapq.heappop(self._queue)
         return batch
 
-    async def _send(self, runs: Sequence[Run], process: Process) -> None:
-        assert process.stdin is not None
-        for run in runs:
-            job = Job([Source.of(log) for log in run.logs_at_last], self._place(run))
-            with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # no answer comes, either
-                # The standard library's JSON: names of files need not be UTF-8.
-                await process.stdin.send(json.dumps(msgspec.to_builtins(job)).encode() + b"\n")
+    def _job(self, run: Run) -> bytes:
+        job = Job([Source.of(log) for log in run.logs_at_last], self._place(run))
+        # The standard library's JSON: names of files need not be UTF-8.
+        return json.dumps(msgspec.to_builtins(job)).encode() + b"\n"
 
     async def _receive(self, batch: dict[Run, _Rank], answers: BufferedByteReceiveStream) -> bool:
         """Tell what becomes of each, and take it from the batch; whether the worker broke."""
         for run in list(batch):
-            result = await _result(answers)
+            self.working.add(run)
+            self._moved_at = time.monotonic()
+            try:
+                result = await _result(answers)
+            finally:
+                self.working.discard(run)
             del batch[run]
-            self.working.discard(run)
+            self._given.discard(run)
             self._moved_at = time.monotonic()
             self._finish(run, result)
             if result.done.broken:
@@ -185,12 +198,22 @@ class Ingest:
         return False
 
 
+async def _send(jobs: Sequence[bytes], process: Process) -> None:
+    assert process.stdin is not None
+    with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # no answer comes, either
+        for job in jobs:
+            await process.stdin.send(job)
+
+
 async def _result(answers: BufferedByteReceiveStream) -> Result:
     try:
         done = msgspec.convert(json.loads(await answers.receive_until(b"\n", LONGEST_REPLY)), Done)
         return Result(done, await answers.receive_exactly(done.size) if done.size else b"")
     except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, anyio.IncompleteRead):
         return Result(Done(error="the worker process died", broken=True), b"")
+    except (anyio.DelimiterNotFound, ValueError) as error:  # of another version, or somebody else's words in between
+        _log.warning("a worker gave no answer that can be read: %s", error)
+        return Result(Done(error="the worker process gave no answer that can be read", broken=True), b"")
 
 
 async def _start_worker() -> Process:

@@ -213,9 +213,11 @@ class Store:
 
     def failed(self, error: OSError) -> None:
         """Take note of a write that failed, here or in a worker; nothing is written for a while."""
+        is_first = self.usable  # others were on their way when it failed: of one full disk many are told
         self.note = f"the cache cannot be written ({error.strerror or error}): indexes are kept in memory only"
-        self._retry_at = time.monotonic() + self._wait
-        self._wait = min(2 * self._wait, RETRY_SECONDS[1])
+        if is_first:
+            self._retry_at = time.monotonic() + self._wait
+            self._wait = min(2 * self._wait, RETRY_SECONDS[1])
 
     def open(self, path: str) -> SidecarFile:
         """The sidecar there. Raises OSError."""

@@ -11,8 +11,9 @@ import anyio
 import anyio.to_thread
 
 from runwised.catalog import allocator
-from runwised.catalog.growth import MANY, Growth
+from runwised.catalog.growth import Growth
 from runwised.catalog.holdings import Holdings
+from runwised.catalog.ingest import AHEAD
 from runwised.catalog.place import Place
 from runwised.catalog.pruning import Limits, prune
 from runwised.catalog.saving import Saving
@@ -68,9 +69,9 @@ class Upkeep:
             passed = passed + 1 if now == before else 0
             if passed % TIDY_ANYWAY == 0:  # to look through ten thousand runs for nothing was most of an idle day
                 worked = await self._saving.tidy(run for holdings in projects for run in holdings.runs)
-                is_amid = len(self._growth.ingest) > 0
+                is_amid = len(self._growth.ingest) > AHEAD
                 for holdings in projects:
-                    is_amid |= not await holdings.pack(PACK_SECONDS) or holdings.behind > MANY
+                    is_amid |= not await holdings.pack(PACK_SECONDS) or holdings.behind > AHEAD
                     if holdings.behind:
                         self._stir()
                 before = None if worked or is_amid else now

@@ -6,9 +6,11 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from typing import NamedTuple
 
 import anyio
+import anyio.to_thread
 
 MOST_FOLDERS = 256
 TIMEOUT_MILLISECONDS = 60_000
@@ -85,8 +87,8 @@ async def _watch(
     stands: Callable[[], None],
 ) -> Exception | None:
     """Watch until it breaks; what broke it, nothing where the folders are gone."""
-    from watchfiles import awatch  # it brings much with it, and the first answer does not wait for it
-
+    # It brings much with it: the first answer does not wait for that.
+    awatch = (await anyio.to_thread.run_sync(import_module, "watchfiles")).awatch
     stop = anyio.Event()
     async with anyio.create_task_group() as tasks:
         # The watching thread does not notice a cancellation; this event it does.

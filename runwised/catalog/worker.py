@@ -26,6 +26,7 @@ from runwised.index.arrays import Heap, Vector
 from runwised.index.sidecar import Sidecar, SidecarDamaged, SidecarVersion
 
 NICENESS = 10
+LONGEST_ERROR = 500
 
 
 class Source(msgspec.Struct):
@@ -92,7 +93,7 @@ def _serve(job: Job, out: BinaryIO) -> None:
     except SourceChangedError as error:
         done = Done(error=str(error) or type(error).__name__, is_changed=True)
     except Exception as error:  # noqa: BLE001 - the boundary: what one log meets in a reader must not end the rest
-        done = Done(error=f"{job.sources[-1].path}: cannot be indexed: {error!r}")
+        done = Done(error=f"{job.sources[-1].path}: cannot be indexed: {error!r:.{LONGEST_ERROR}}")
     close_stores()  # a worker is ended by a signal, and copies of databases would outlive it
     done.size = sum(map(len, parts))
     out.write(json.dumps(msgspec.to_builtins(done)).encode() + b"\n")

@@ -3,7 +3,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from runwised.catalog import catalog as catalog_module
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.place import locate
 from runwised.catalog.processes import process
+from runwised.catalog.run import NOT_READ
 from tests.faults.service import rows
 
 pytestmark = pytest.mark.anyio
@@ -256,16 +257,20 @@ def short_runs(project: Path, count: int) -> None:
         (folder / f"run{number:02}.jsonl").write_bytes(rows(0, 3 + number))
 
 
+def instead(of_work: str) -> str:
+    """The command of workers that do this with a job, which has `work` for what they would do."""
+    head = ingest.COMMAND.rsplit("; ", 1)[0]
+    return (
+        f"{head}; from runwised.catalog import worker; work = worker.work\n{of_work}\nworker.work = do; worker.main()"
+    )
+
+
 async def test_of_the_runs_a_worker_was_given_the_one_it_dies_of_has_failed_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short_runs(tmp_path / "proj", 20)
-    lines = ingest.COMMAND.rsplit("; ", 1)[0] + "; "
-    deadly = "from runwised.catalog import worker; work = worker.work\n"
-    deadly += (
-        "def deadly(job):\n    return __import__('os')._exit(9) if 'run07' in job.sources[0].path else work(job)\n"
-    )
-    monkeypatch.setattr(ingest, "COMMAND", lines + deadly + "worker.work = deadly; worker.main()")
+    deadly = "def do(job): return __import__('os')._exit(9) if 'run07' in job.sources[0].path else work(job)"
+    monkeypatch.setattr(ingest, "COMMAND", instead(deadly))
     async with living(Catalog(tmp_path / "cache", workers=1, inline_bytes=0)) as catalog:
         project = await catalog.view(str(tmp_path / "proj"), {})
         await until(lambda: sum(run.slot.filled for run in project.runs) == 19 and not catalog._growth.ingest)
@@ -275,22 +280,64 @@ async def test_of_the_runs_a_worker_was_given_the_one_it_dies_of_has_failed_alon
         assert [run.history.row_count for run in project.runs if run.id == "run08"] == [11]
 
 
-async def test_while_a_worker_is_at_the_first_of_those_it_was_given_all_of_them_are_being_worked_on(
+@pytest.mark.parametrize("words", ["not an answer", "x" * (ingest.LONGEST_REPLY + 1), "{}x", '{"size": "much"}'])
+async def test_an_answer_that_cannot_be_read_fails_one_run_and_not_the_queue(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_runs(tmp_path / "proj", 20)
+    (tmp_path / "words").write_text(words + "\n")
+    says = f"open({str(tmp_path / 'words')!r}).read()"
+    monkeypatch.setattr(
+        ingest,
+        "COMMAND",
+        instead(f"def do(job): 'run15' in job.sources[0].path and print({says}, flush=True); return work(job)"),
+    )
+    async with living(Catalog(tmp_path / "cache", workers=1, inline_bytes=0)) as catalog:
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        await until(lambda: sum(run.slot.filled for run in project.runs) == 19 and not catalog._growth.ingest)
+        assert {run.id for run in project.runs if run.failures} == {"run15"}
+
+
+async def test_all_workers_work_also_where_they_have_been_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     monkeypatch.setattr(ingest, "COMMAND", f"open({str(pipe)!r}).close()\n" + ingest.COMMAND)
-    monkeypatch.setattr(ingest, "AHEAD", 4)
     short_runs(tmp_path / "proj", 20)
-    async with living(Catalog(None, workers=1, inline_bytes=0)) as catalog:
+    async with living(Catalog(None, workers=3, inline_bytes=0)) as catalog:
+        await anyio.wait_all_tasks_blocked()
         project = await catalog.view(str(tmp_path / "proj"), {})
+        await until(lambda: len(catalog._growth.ingest.working) == 3)
+        while not all(run.slot.filled for run in project.runs):
+            with suppress(OSError):  # none waits at it just now
+                os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            await anyio.sleep(0.01)
+
+
+async def test_while_a_worker_hangs_at_one_run_those_it_was_given_beside_are_answered_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    monkeypatch.setattr(ingest, "COMMAND", f"open({str(pipe)!r}).close()\n" + ingest.COMMAND)
+    short_runs(tmp_path / "proj", 20)
+    monkeypatch.setattr(growth, "MANY", 5)
+    monkeypatch.setattr(catalog_module, "NEW_SHARE", 0.0)
+    async with living(Catalog(tmp_path / "cache", workers=1)) as catalog:
+        project = await catalog._look(locate(str(tmp_path / "proj"), {}, catalog._settings), 0.0, 0.0)
         queue = catalog._growth.ingest
-        await until(lambda: len(queue.working) == 4)
-        assert len(queue) == 20
+        await until(lambda: len(queue) > 0 and len(queue.working) == 1)
+        beside = next(run for run in project.runs if run in queue and run not in queue.working)
+        project = await catalog.indexed(project, [beside.id])
+        assert beside.history.row_count == 3 + int(beside.id.removeprefix("run"))
+        project = await catalog.view(str(tmp_path / "proj"), {})
+        stuck = next(iter(queue.working))
+        assert all(part.is_probed for run in project.runs if run in queue for part in run.parts)
+        assert stuck.current is not NOT_READ, "its ends were read all the same"
         pipe.open("w").close()
         await until(lambda: all(run.slot.filled for run in project.runs))
-        assert len(queue) == 0
+        assert beside.history.row_count == 3 + int(beside.id.removeprefix("run"))
 
 
 async def test_short_logs_of_many_are_read_by_workers(

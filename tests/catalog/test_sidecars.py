@@ -1,7 +1,9 @@
+import errno
 import os
 import random
 import shutil
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from runwised.catalog import slot as slot_module
 from runwised.catalog.catalog import Catalog
 from runwised.catalog.slot import IndexLostError
+from runwised.catalog.store import RETRY_SECONDS, Store
 from runwised.index.header import PROLOGUE, header_length
 
 pytestmark = pytest.mark.anyio
@@ -313,3 +316,11 @@ async def test_unsaved_indexes_beyond_the_bound_are_dropped_and_made_again_when_
     assert 0 < catalog.status()["indexed"] < len(before)
     project = await ask(catalog, tmp_path / "proj")
     assert {run.id: picture(run) for run in project.runs} == before
+
+
+def test_a_full_disk_that_many_writes_tell_of_is_tried_again_as_soon_as_one_that_one_tells_of(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for _ in range(64):
+        store.failed(OSError(errno.ENOSPC, "No space left on device"))
+    assert not store.usable
+    assert store._retry_at - time.monotonic() <= RETRY_SECONDS[0]
