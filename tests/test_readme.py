@@ -28,7 +28,7 @@ from runwised.analysis.curve import Kind as EventKind
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
-TEST_COMMAND = "pip install -e '.[test]' && python -m pytest"
+TEST_COMMAND = "pip install -e '.[test]' && python -m pytest -n 2 --dist worksteal"
 
 
 def steady(text: str) -> str:
