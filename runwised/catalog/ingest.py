@@ -51,7 +51,10 @@ class Result(NamedTuple):
 
 
 class Ingest:
-    """Indexes runs: those that were asked for first, then the newest."""
+    """Indexes runs: those that were asked for first, then the newest.
+
+    Of a worker that dies the first run it has not answered for is to blame; those behind it wait again.
+    """
 
     def __init__(self, workers: int, place: Callable[[Run], str], finish: Callable[[Run, Result], None]) -> None:
         self.workers = workers
@@ -135,7 +138,7 @@ class Ingest:
             await self._more.wait()
 
     async def _feed(self, process: Process) -> None:
-        """Give a worker one run after the other, until there has been nothing to do for a while, or it broke."""
+        """Give a worker runs, some at once, until there has been nothing to do for a while, or it broke."""
         assert process.stdout is not None
         answers = BufferedByteReceiveStream(process.stdout)
         while True:
