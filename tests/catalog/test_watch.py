@@ -127,7 +127,8 @@ async def test_a_new_run_is_found_without_a_question(add_run: Callable[..., Path
     await catalog.close()
 
 
-async def test_a_flood_is_handed_on_in_few_pieces_and_whole(tmp_path: Path) -> None:
+async def test_a_flood_is_handed_on_in_few_pieces_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "FLOOD", 1)
     files = {str(tmp_path / f"{number:04}") for number in range(2000)}
     pieces: list[tuple[float, set[str]]] = []
     happened = anyio.Event()
