@@ -33,7 +33,7 @@ NEW_SHARE = 0.25
 """Share of a question's time that goes into reading logs never seen; the rest is for probes."""
 PIECE_SECONDS = 0.01
 LEAST_PIECE_BYTES = 32 << 10
-MANY = 1000
+MANY = 3000
 """Of more new logs than this the process that answers questions reads none but for the first answer."""
 MOST_PROBED = 1024
 """What is known of so many of those that wait is worth its memory."""
