@@ -192,9 +192,12 @@ class Page:
         said = [block.terms.more(block.dropped) for block in blocks if block.dropped and block.terms.more]
         lines = sum(block.dropped for block in blocks if block.dropped and not block.terms.more)
         if lines:
-            command = f"runwise {self._command} " if self._command and self.spelling is None else ""
-            said.append(f"cut: {lines} line{'s' * (lines > 1)}; {command}{self._budget(blocks)} shows all")
+            said.append(self._cut(lines, self._budget(blocks)))
         return [self._shown(self.hint(text)) for text in said]
+
+    def _cut(self, lines: int, enough: str) -> str:
+        command = f"runwise {self._command} " if self._command and self.spelling is None else ""
+        return f"cut: {lines} line{'s' * (lines > 1)}; {command}{enough} shows all"
 
     def _budget(self, blocks: Sequence[Block]) -> str:
         """What shows the whole page."""
@@ -202,20 +205,42 @@ class Page:
         return f"--budget {enough}" if self.spelling is None else f"budget={enough}"
 
     def _fit(self, blocks: Sequence[Block], last: Block | None, budget: int) -> None:
-        """Shrink blocks, the least important first (of equals the later one), until the page fits."""
+        """Shrink blocks, the least important first (of equals the later one), until the page fits.
+
+        A page may have thousands of lines: what it costs is counted on, not anew for each of them.
+        """
         every = [*blocks, last] if last else list(blocks)
-        gaps = len(every) if self.form == "md" else 0
+        enough = self._budget(blocks)
+        spent, lines = len(every) if self.form == "md" else 0, 0
+
+        def tokens(text: str) -> int:
+            return estimate(f"{self._shown(self.hint(text))}\n")
+
+        def count(block: Block, sign: int) -> None:
+            nonlocal spent, lines
+            spent += sign * block.cost
+            if block.dropped and block is not last:
+                if block.terms.more is None:
+                    lines += sign * block.dropped
+                else:
+                    spent += sign * tokens(block.terms.more(block.dropped))
 
         def cost() -> int:
-            said = sum(estimate(f"{line}\n") for line in self._cuts(blocks))
-            return gaps + said + sum(block.cost for block in every)
+            return spent + (tokens(self._cut(lines, enough)) if lines else 0)
 
+        def shrink(block: Block, room: int) -> None:
+            count(block, -1)
+            block.shrink(room)
+            count(block, 1)
+
+        for block in every:
+            count(block, 1)
         every.reverse()
         for block in sorted(every, key=lambda block: block.terms.priority):
             if block.terms.priority >= 100 or cost() <= budget:
                 return
-            block.shrink(0)
-            block.shrink(budget - cost())
+            shrink(block, 0)
+            shrink(block, budget - cost())
 
     def _squeezed(self, blocks: Sequence[Block], budget: int) -> str:
         """What is never dropped, clipped, and a word on how to see the rest."""

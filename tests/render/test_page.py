@@ -1,3 +1,4 @@
+import sys
 import warnings
 from typing import Literal
 
@@ -249,3 +250,25 @@ def test_a_cell_that_is_cut_takes_its_whole_column_and_no_more(cell: str) -> Non
         (_, row) = aligned([["name", "value"], [cell, "1"]], width)
         assert width - 1 <= columns(row) <= width
         assert "…" in row
+
+
+def test_what_a_page_costs_to_fit_grows_as_its_lines_do() -> None:
+    def calls(lines: int) -> int:
+        page = Page(budget=100, dress="agent", command="since")
+        for number in range(lines):
+            page.line(f"r{number:05} step 1→2 loss .1", priority=number % 3)
+        made = 0
+
+        def count(*_: object) -> None:
+            nonlocal made
+            made += 1
+
+        sys.setprofile(count)
+        try:
+            text = page.text()
+        finally:
+            sys.setprofile(None)
+        assert f"cut: {lines - text.count('step')} lines" in text
+        return made
+
+    assert calls(1600) < 6 * calls(400)
