@@ -66,11 +66,10 @@ def answer(argv: list[str]) -> int:
             return _complain(_not_responding(folder), UNREACHABLE)
         except (OSError, UnsafeFolder):
             connection = None
-        if connection is None and _is_question(argv):
-            connection, status = _start()
         if connection is not None:
             status, said = _ask(connection, folder, argv)
-        if said is None and _is_question(argv):  # it was ending, most likely before it heard the question
+        # None listens, or one was ending, most likely before it heard the question.
+        if (connection is None or said is None) and _is_question(argv):
             connection, status = _start()
             if connection is not None:
                 status, said = _ask(connection, folder, argv)

@@ -257,12 +257,12 @@ def compare(part: Segment, file: Fingerprint) -> Literal["same", "grown", "chang
     """What became of a source since it was as this fingerprint says."""
     seen = part.seen
     assert seen is not None
-    if not part.is_stored and seen.is_of(file.inode, file.size, file.mtime_ns, file.ctime_ns):
-        return "same"
     if part.is_stored:
         signs = (file.size, file.mtime_ns, file.ctime_ns)
         is_same = (seen.size, seen.mtime_ns, seen.ctime_ns) == signs and file.offset >= seen.size
         return "changed" if seen.inode != file.inode else "same" if is_same else "grown"
+    if seen.is_of(file.inode, file.size, file.mtime_ns, file.ctime_ns):
+        return "same"
     if seen.inode != file.inode or seen.size < file.size:
         return "changed"
     return "grown" if seen.size > file.size else "changed"

@@ -55,6 +55,14 @@ def workers(parent: int) -> list[int]:
     return [pid for pid, worker in commands.items() if "catalog.worker" in worker.command]
 
 
+def waiting_at_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have workers begin only once somebody opens this pipe to write."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    monkeypatch.setattr(ingest, "COMMAND", f"open({str(pipe)!r}).close()\n" + ingest.COMMAND)
+    return pipe
+
+
 async def until(happened: Callable[[], bool]) -> None:
     with anyio.fail_after(20):
         while not happened():
@@ -163,9 +171,7 @@ async def test_a_run_whose_worker_dies_is_indexed_by_the_next(
 async def test_a_worker_that_hangs_is_seen_not_to_move(
     add_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    monkeypatch.setattr(ingest, "COMMAND", f"open({str(pipe)!r}).close()\n" + ingest.COMMAND)
+    pipe = waiting_at_a_pipe(tmp_path, monkeypatch)
     add_run("0.31.0-finished")
     async with living(Catalog(None, workers=1, inline_bytes=0)) as catalog:
         assert catalog.stalled_seconds < 1
@@ -301,9 +307,7 @@ async def test_an_answer_that_cannot_be_read_fails_one_run_and_not_the_queue(
 async def test_all_workers_work_also_where_they_have_been_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    monkeypatch.setattr(ingest, "COMMAND", f"open({str(pipe)!r}).close()\n" + ingest.COMMAND)
+    pipe = waiting_at_a_pipe(tmp_path, monkeypatch)
     short_runs(tmp_path / "proj", 20)
     async with living(Catalog(None, workers=3, inline_bytes=0)) as catalog:
         await anyio.wait_all_tasks_blocked()
@@ -318,9 +322,7 @@ async def test_all_workers_work_also_where_they_have_been_waiting(
 async def test_while_a_worker_hangs_at_one_run_those_it_was_given_beside_are_answered_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    monkeypatch.setattr(ingest, "COMMAND", f"open({str(pipe)!r}).close()\n" + ingest.COMMAND)
+    pipe = waiting_at_a_pipe(tmp_path, monkeypatch)
     short_runs(tmp_path / "proj", 20)
     monkeypatch.setattr(growth, "MANY", 5)
     monkeypatch.setattr(catalog_module, "NEW_SHARE", 0.0)
